@@ -1,0 +1,445 @@
+//! The only place where state changes. `apply` decides nothing and cannot fail: an event that does not fit the state is
+//! a programmer's error and stops the process before anything of it is acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+
+use crate::catalog::{CategoryId, Product, Store};
+use crate::command::Timer;
+use crate::ctx::Ctx;
+use crate::customer::Customer;
+use crate::event::Event;
+use crate::geo_index::StoreIndex;
+use crate::ids::{BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId};
+use crate::offer::{Offer, OutcomeType};
+use crate::profile::Purchase;
+use crate::reservation::{Reservation, ReservationState};
+use crate::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, StoreRef};
+use crate::state::{AnsweredRequest, State, lock, write};
+use crate::units::Time;
+
+/// Rows that changed since the last write, each once however often it changed.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Stock levels.
+    pub cells: FxHashSet<CellKey>,
+    /// Histories of customers.
+    pub histories: FxHashSet<CustomerId>,
+    /// Personal records and relations.
+    pub customers: FxHashSet<CustomerId>,
+    /// Reservations.
+    pub reservations: FxHashSet<ReservationId>,
+    /// Offers.
+    pub offers: FxHashSet<Arc<str>>,
+    /// Outcome counts.
+    pub outcomes: FxHashSet<Arc<str>>,
+    /// Stores.
+    pub stores: FxHashSet<StoreId>,
+    /// Products.
+    pub products: FxHashSet<SkuId>,
+    /// Checkouts, forgotten ones too.
+    pub checkouts: FxHashSet<Arc<str>>,
+    /// New categories.
+    pub categories: Vec<CategoryId>,
+    /// New index entries.
+    pub identifiers: Vec<(IdentifierHash, CustomerId)>,
+    /// New business keys.
+    pub business_keys: Vec<(BusinessKey, Sequence)>,
+    /// New answered requests.
+    pub requests: Vec<RequestKey>,
+    /// Forgotten requests.
+    pub forgotten_requests: Vec<RequestKey>,
+    /// New quarantined lines.
+    pub quarantine: Vec<(Sequence, u32)>,
+}
+
+impl Touched {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.cells.clear();
+        self.histories.clear();
+        self.customers.clear();
+        self.reservations.clear();
+        self.offers.clear();
+        self.outcomes.clear();
+        self.stores.clear();
+        self.products.clear();
+        self.checkouts.clear();
+        self.categories.clear();
+        self.identifiers.clear();
+        self.business_keys.clear();
+        self.requests.clear();
+        self.forgotten_requests.clear();
+        self.quarantine.clear();
+    }
+}
+
+/// Changes `state` by the events of one command and notes the rows that changed.
+pub fn apply(state: &State, events: &[Event], ctx: &Ctx, touched: &mut Touched) {
+    for event in events {
+        apply_one(state, event, ctx, touched);
+    }
+    // The index is replaced whole, so once a command, not once a store.
+    let stores = events.iter().filter_map(|e| if let Event::StorePut { id, store } = e { Some((*id, Arc::clone(store))) } else { None });
+    let mut stores = stores.peekable();
+    if stores.peek().is_some() {
+        let index = state.store_index.get().with(stores);
+        state.store_index.set(index);
+    }
+    state.now_ms.store(ctx.now.0, Ordering::Release);
+    // Last: a reader that sees this sequence sees all of the command.
+    state.sequence.store(ctx.seq.0, Ordering::Release);
+}
+
+fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
+    match event {
+        Event::StorePut { id, store } => put_store(state, *id, store, touched),
+        Event::CategoryAdded { id, path } => {
+            state.categories.insert(Arc::clone(path), *id);
+            state.category_paths.insert(*id, Arc::clone(path));
+            touched.categories.push(*id);
+        }
+        Event::ProductPut { id, product } => put_product(state, *id, product, touched),
+        Event::CustomerPut { id, personal, relation, identifiers, created } => {
+            put_customer(state, *id, personal.as_ref(), relation, identifiers, *created, touched);
+        }
+        Event::OfferPut { terms } => {
+            let offer = Offer { terms: Arc::clone(terms), archived: false, version: ctx.seq };
+            set_offer(state, offer, touched);
+        }
+        Event::OfferArchived { offer_id } => {
+            let current = state.offers.get(offer_id).map(|o| Arc::clone(&o)).expect("decide checked that the offer exists");
+            set_offer(state, Offer { terms: Arc::clone(&current.terms), archived: true, version: ctx.seq }, touched);
+        }
+        Event::OutcomeReported { offer_id, outcome, key } => {
+            count_outcome(state, offer_id, *outcome, touched);
+            take_key(state, *key, ctx.seq, touched);
+        }
+        Event::Received { keys, .. } => keys.iter().for_each(|key| take_key(state, *key, ctx.seq, touched)),
+        Event::SaleRecorded { sale } => record_sale(state, sale, ctx, touched),
+        Event::StockMoved { sku, store, delta, damaged, occurred } => {
+            let cell = CellKey::new(*sku, *store);
+            let mut level = state.stock.entry(cell).or_default();
+            if *delta != 0 {
+                level.move_on_hand(*delta, *occurred, ctx.now);
+            }
+            level.damaged += damaged;
+            touched.cells.insert(cell);
+        }
+        Event::StockCounted { sku, store, on_hand, safety, as_of } => {
+            let cell = CellKey::new(*sku, *store);
+            state.stock.entry(cell).or_default().set_count(*on_hand, *safety, *as_of);
+            touched.cells.insert(cell);
+        }
+        Event::ReservationHeld { reservation } => hold(state, reservation, touched),
+        Event::ReservationConfirmed { id } => {
+            change_reservation(state, *id, ctx, touched, |r| r.state = ReservationState::Confirmed);
+        }
+        Event::ReservationReleased { id } => {
+            change_reservation(state, *id, ctx, touched, |r| end(r, ReservationState::Released));
+        }
+        Event::ReservationExpired { id } => {
+            change_reservation(state, *id, ctx, touched, |r| end(r, ReservationState::Expired));
+        }
+        Event::CheckoutPut { checkout } => {
+            let id = Arc::clone(&checkout.checkout_id);
+            let timer = Timer::Checkout(Arc::clone(&id));
+            let mut timers = lock(&state.timers);
+            if let Some(old) = state.checkouts.insert(Arc::clone(&id), Arc::clone(checkout)) {
+                timers.remove(&(old.expire, timer.clone()));
+            }
+            timers.insert((checkout.expire, timer));
+            touched.checkouts.insert(id);
+        }
+        Event::CheckoutForgotten { checkout_id } => {
+            if let Some((_, old)) = state.checkouts.remove(checkout_id) {
+                lock(&state.timers).remove(&(old.expire, Timer::Checkout(Arc::clone(checkout_id))));
+            }
+            touched.checkouts.insert(Arc::clone(checkout_id));
+        }
+        Event::RequestAnswered { key, payload_hash } => {
+            let answered = AnsweredRequest { payload_hash: *payload_hash, sequence: ctx.seq, time: ctx.now };
+            state.requests.insert(*key, answered);
+            lock(&state.request_order).push_back(*key);
+            touched.requests.push(*key);
+        }
+        Event::RequestsForgotten { count } => {
+            let mut order = lock(&state.request_order);
+            for key in order.drain(..*count as usize) {
+                state.requests.remove(&key);
+                touched.forgotten_requests.push(key);
+            }
+        }
+    }
+}
+
+fn put_store(state: &State, id: StoreId, store: &Arc<Store>, touched: &mut Touched) {
+    state.stores.items.insert(id, Arc::clone(store));
+    state.stores.numbers.insert(Arc::clone(&store.store_id), id);
+    touched.stores.insert(id);
+}
+
+fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut Touched) {
+    if let Some(old) = state.products.items.insert(id, Arc::clone(product)) {
+        old.gtins.iter().filter(|g| !product.gtins.contains(g)).for_each(|g| drop(state.gtins.remove(g)));
+        if old.plu != product.plu {
+            state.plus.remove(&old.plu);
+        }
+    }
+    state.products.numbers.insert(Arc::clone(&product.sku), id);
+    product.gtins.iter().for_each(|gtin| drop(state.gtins.insert(*gtin, id)));
+    if !product.plu.is_empty() {
+        state.plus.insert(Arc::clone(&product.plu), id);
+    }
+    touched.products.insert(id);
+}
+
+fn put_customer(
+    state: &State,
+    id: CustomerId,
+    personal: Option<&Arc<crate::customer::Personal>>,
+    relation: &Arc<crate::customer::Relation>,
+    identifiers: &[IdentifierHash],
+    created: bool,
+    touched: &mut Touched,
+) {
+    {
+        let mut entry = state.customers.entry(id).or_insert_with(|| Arc::new(Customer::default()));
+        let customer = Arc::make_mut(&mut entry);
+        customer.relation = Arc::clone(relation);
+        if let Some(personal) = personal {
+            customer.personal = Arc::clone(personal);
+        }
+    }
+    for hash in identifiers {
+        state.identifiers.insert(*hash, id);
+        touched.identifiers.push((*hash, id));
+    }
+    let mut provisional = write(&state.provisional);
+    if relation.provisional { provisional.insert(id) } else { provisional.remove(&id) };
+    drop(provisional);
+    if created {
+        state.next_customer.fetch_max(id.0 + 1, Ordering::AcqRel);
+    }
+    touched.customers.insert(id);
+}
+
+fn set_offer(state: &State, offer: Offer, touched: &mut Touched) {
+    let id = Arc::clone(&offer.terms.offer_id);
+    let offer = Arc::new(offer);
+    state.offers.insert(Arc::clone(&id), Arc::clone(&offer));
+    let mut active: Vec<Arc<Offer>> = state.active_offers.get().iter().filter(|o| o.terms.offer_id != id).cloned().collect();
+    if !offer.archived {
+        let at = active.partition_point(|o| o.terms.offer_id < id);
+        active.insert(at, offer);
+    }
+    state.active_offers.set(active);
+    touched.offers.insert(id);
+}
+
+fn count_outcome(state: &State, offer_id: &Arc<str>, outcome: OutcomeType, touched: &mut Touched) {
+    state.outcomes.entry(Arc::clone(offer_id)).or_default().count(outcome);
+    touched.outcomes.insert(Arc::clone(offer_id));
+}
+
+fn take_key(state: &State, key: BusinessKey, sequence: Sequence, touched: &mut Touched) {
+    state.business_keys.insert(key, sequence);
+    touched.business_keys.push((key, sequence));
+}
+
+fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
+    state.transactions.fetch_add(1, Ordering::AcqRel);
+    let neutral = sale.kind == SaleKind::Neutral;
+    let store = match &sale.store {
+        StoreRef::Known(store) => Some(*store),
+        StoreRef::Unknown(_) => None,
+    };
+    for (index, line) in sale.lines.iter().enumerate() {
+        let (Some(store), ItemRef::Known(sku)) = (store, &line.item) else {
+            if !neutral {
+                quarantine(state, sale, index, ctx.seq, touched);
+            }
+            continue;
+        };
+        if let Some((reservation, quantity)) = line.settles {
+            settle(state, reservation, *sku, quantity, ctx, touched);
+        }
+        if line.stock_delta != 0 {
+            let cell = CellKey::new(*sku, store);
+            state.stock.entry(cell).or_default().move_on_hand(line.stock_delta, sale.time, ctx.now);
+            touched.cells.insert(cell);
+        }
+    }
+    if neutral {
+        return;
+    }
+    if sale.kind == SaleKind::Sale {
+        for offer_id in sale.lines.iter().flat_map(|l| &l.offer_ids) {
+            count_outcome(state, offer_id, OutcomeType::Redeem, touched);
+        }
+    }
+    if let Some(customer) = sale.customer {
+        record_history(state, customer, sale, store);
+        touched.histories.insert(customer);
+    }
+}
+
+fn record_history(state: &State, customer: CustomerId, sale: &Sale, store: Option<StoreId>) {
+    let bought = sale.lines.iter().filter(|l| l.quantity > 0);
+    let mut products: SmallVec<[SkuId; 16]> =
+        bought.filter_map(|l| if let ItemRef::Known(sku) = l.item { Some(sku) } else { None }).collect();
+    products.sort_unstable();
+    products.dedup();
+    let category = |sku: &SkuId| state.products.items.get(sku).and_then(|p| p.category);
+    let mut categories: SmallVec<[CategoryId; 16]> = products.iter().filter_map(category).collect();
+    categories.sort_unstable();
+    categories.dedup();
+    let purchase = Purchase {
+        time: sale.time,
+        store,
+        count: match sale.kind {
+            SaleKind::Sale => 1,
+            SaleKind::PostVoid => -1,
+            SaleKind::Return | SaleKind::Neutral => 0,
+        },
+        net: &sale.net_by_currency(),
+        points: sale.points,
+        products: &products,
+        categories: &categories,
+    };
+    let mut entry = state.customers.get_mut(&customer).expect("decide resolved the customer, and customers are never removed");
+    Arc::make_mut(&mut entry).history.record(&purchase);
+}
+
+fn quarantine(state: &State, sale: &Sale, index: usize, sequence: Sequence, touched: &mut Touched) {
+    let line = &sale.lines[index];
+    let store_name = |id: StoreId| state.stores.get(id).map_or_else(|| "".into(), |s| Arc::clone(&s.store_id));
+    let sku_name = |id: SkuId| state.products.get(id).map_or_else(|| "".into(), |p| Arc::clone(&p.sku));
+    let (store, unknown_store) = match &sale.store {
+        StoreRef::Known(id) => (store_name(*id), false),
+        StoreRef::Unknown(text) => (Arc::clone(text), true),
+    };
+    let (item, scanned) = match &line.item {
+        ItemRef::Known(sku) => (sku_name(*sku), false),
+        ItemRef::UnknownSku(text) => (Arc::clone(text), false),
+        ItemRef::UnknownCode(text) => (Arc::clone(text), true),
+    };
+    let quarantined =
+        QuarantinedLine { store, item, scanned, quantity: line.quantity, net: line.net, time: sale.time, unknown_store };
+    let key = (sequence, index as u32);
+    write(&state.quarantine).insert(key, Arc::new(quarantined));
+    touched.quarantine.push(key);
+}
+
+fn hold(state: &State, reservation: &Arc<Reservation>, touched: &mut Touched) {
+    let id = reservation.id;
+    state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
+    for line in &reservation.lines {
+        let cell = CellKey::new(line.sku, reservation.store);
+        state.stock.entry(cell).or_default().reserved += line.held;
+        touched.cells.insert(cell);
+    }
+    lock(&state.timers).insert((reservation.expire, Timer::Reservation(id)));
+    state.orders.insert(Arc::clone(&reservation.order_id), id);
+    state.reservations.insert(id, Arc::clone(reservation));
+    touched.reservations.insert(id);
+}
+
+fn end(reservation: &mut Reservation, state: ReservationState) {
+    reservation.state = state;
+    reservation.lines.iter_mut().for_each(|line| line.held = 0);
+}
+
+fn settle(state: &State, id: ReservationId, sku: SkuId, quantity: i64, ctx: &Ctx, touched: &mut Touched) {
+    change_reservation(state, id, ctx, touched, |reservation| {
+        let mut left = quantity;
+        for line in reservation.lines.iter_mut().filter(|l| l.sku == sku) {
+            let taken = left.min(line.held);
+            line.held -= taken;
+            left -= taken;
+        }
+        if reservation.lines.iter().all(|l| l.held == 0) {
+            reservation.state = ReservationState::Fulfilled;
+        }
+    });
+}
+
+/// Takes the reservation's lines out of the levels, changes it, and puts in what it holds then. So the levels always
+/// hold the sum over reservations, whatever the transition.
+fn change_reservation(
+    state: &State,
+    id: ReservationId,
+    ctx: &Ctx,
+    touched: &mut Touched,
+    change: impl FnOnce(&mut Reservation),
+) {
+    let current = state.reservation(id).expect("decide checked that the reservation exists");
+    let mut changed = Reservation::clone(&current);
+    change(&mut changed);
+    changed.version = ctx.seq;
+    book(state, &current, -1, touched);
+    book(state, &changed, 1, touched);
+    if changed.state != ReservationState::Held {
+        lock(&state.timers).remove(&(current.expire, Timer::Reservation(id)));
+    }
+    state.reservations.insert(id, Arc::new(changed));
+    touched.reservations.insert(id);
+}
+
+fn book(state: &State, reservation: &Reservation, sign: i64, touched: &mut Touched) {
+    for line in reservation.lines.iter().filter(|l| l.held != 0) {
+        let cell = CellKey::new(line.sku, reservation.store);
+        let mut level = state.stock.entry(cell).or_default();
+        match reservation.state {
+            ReservationState::Held => level.reserved += sign * line.held,
+            ReservationState::Confirmed => level.committed += sign * line.held,
+            ReservationState::Fulfilled | ReservationState::Released | ReservationState::Expired => {}
+        }
+        touched.cells.insert(cell);
+    }
+}
+
+impl State {
+    /// Rebuilds what is derived from the tables after loading them: timers, orders, published lists, indexes.
+    pub fn rebuild_derived(&self) {
+        let mut timers = lock(&self.timers);
+        timers.clear();
+        let mut latest: Vec<(Arc<str>, ReservationId)> = Vec::new();
+        for entry in &self.reservations {
+            if entry.state == ReservationState::Held {
+                timers.insert((entry.expire, Timer::Reservation(entry.id)));
+            }
+            latest.push((Arc::clone(&entry.order_id), entry.id));
+        }
+        for (order, id) in latest {
+            let mut current = self.orders.entry(order).or_insert(id);
+            *current = (*current).max(id);
+        }
+        for entry in &self.checkouts {
+            timers.insert((entry.expire, Timer::Checkout(Arc::clone(&entry.checkout_id))));
+        }
+        drop(timers);
+        let mut requests: Vec<(Sequence, RequestKey)> = self.requests.iter().map(|e| (e.sequence, *e.key())).collect();
+        requests.sort_unstable();
+        *lock(&self.request_order) = requests.into_iter().map(|(_, key)| key).collect();
+        let mut active: Vec<Arc<Offer>> = self.offers.iter().filter(|o| !o.archived).map(|o| Arc::clone(&o)).collect();
+        active.sort_by(|a, b| a.terms.offer_id.cmp(&b.terms.offer_id));
+        self.active_offers.set(active);
+        self.store_index.set(StoreIndex::build(self.stores.items.iter().map(|e| (*e.key(), Arc::clone(e.value())))));
+        for entry in &self.products.items {
+            entry.gtins.iter().for_each(|gtin| drop(self.gtins.insert(*gtin, *entry.key())));
+            if !entry.plu.is_empty() {
+                self.plus.insert(Arc::clone(&entry.plu), *entry.key());
+            }
+        }
+        *write(&self.provisional) = self.customers.iter().filter(|c| c.relation.provisional).map(|c| *c.key()).collect();
+    }
+
+    /// The latest of the state's own time and `clock`: time never goes backwards.
+    pub fn time_at_least(&self, clock: Time) -> Time {
+        Time(self.now_ms.load(Ordering::Acquire)).max(clock)
+    }
+}

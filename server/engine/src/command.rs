@@ -1,0 +1,323 @@
+//! What can be asked of the engine. Commands are checked for form by the edge; what only the state can tell is
+//! `decide`'s business. Retailer ids arrive as strings and are resolved inside, in the one order of all changes.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::barcode::Embedded;
+use crate::catalog::{Product, Store};
+use crate::customer::{Consent, Contacts, KnownIdentifier};
+use crate::ids::{BusinessKey, IdentifierHash, ReservationId, StoreId};
+use crate::offer::{OfferTerms, OutcomeType};
+use crate::reservation::CheckoutResult;
+use crate::sale::SaleKind;
+use crate::units::{Money, Time, Unit};
+
+/// A command.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Upsert stores, all or none. Versions are ignored.
+    PutStores(Vec<Store>),
+    /// Upsert products, all or none.
+    PutProducts(Vec<ProductDraft>),
+    /// Enrol a person.
+    CreateCustomer(CustomerDraft),
+    /// Change a customer.
+    UpdateCustomer(CustomerChange),
+    /// Upsert an offer.
+    PutOffer(OfferDraft),
+    /// End an offer.
+    ArchiveOffer {
+        /// Which.
+        offer_id: Arc<str>,
+    },
+    /// What became of offers.
+    ReportOutcomes(Vec<OutcomeReport>),
+    /// Move stock.
+    AdjustStock(Adjustment),
+    /// Count stock.
+    SetStockCount(Count),
+    /// Hold stock.
+    Reserve(Reserve),
+    /// Commit a hold.
+    ConfirmReservation(ReservationId),
+    /// Give stock back.
+    ReleaseReservation(ReservationId),
+    /// End a checkout.
+    CloseCheckout {
+        /// Which.
+        checkout_id: Arc<str>,
+        /// How.
+        result: CheckoutResult,
+    },
+    /// Take an event of another system.
+    Ingest(Box<Ingest>),
+    /// A timer is due (made by the sequencer only).
+    Timer(Timer),
+}
+
+/// A product as it was put: the category still a path.
+#[derive(Clone, Debug)]
+pub struct ProductDraft {
+    /// All but `category` and `version`, which are ignored.
+    pub product: Product,
+    /// The joined path; empty: none.
+    pub category_path: Arc<str>,
+}
+
+/// An identifier with its index entry.
+#[derive(Clone, Debug)]
+pub struct SeenIdentifier {
+    /// The entry.
+    pub hash: IdentifierHash,
+    /// What goes to the personal record.
+    pub known: KnownIdentifier,
+}
+
+/// A person to enrol.
+#[derive(Clone, Debug, Default)]
+pub struct CustomerDraft {
+    /// The retailer's id, also among `identifiers`; empty: ours.
+    pub customer_id: String,
+    /// Everything the person is known by.
+    pub identifiers: Vec<SeenIdentifier>,
+    /// Names and addresses.
+    pub contacts: Contacts,
+    /// Consents.
+    pub consents: Vec<Consent>,
+    /// Preferred store.
+    pub preferred_store_id: Option<Arc<str>>,
+    /// Segments.
+    pub segments: Vec<Arc<str>>,
+}
+
+/// A change of a customer. `None`: stays.
+#[derive(Clone, Debug)]
+pub struct CustomerChange {
+    /// Index entry of the customer_id.
+    pub customer: IdentifierHash,
+    /// New contacts: each field that is `Some`.
+    pub contacts: ContactsChange,
+    /// Consents to record.
+    pub consents: Vec<Consent>,
+    /// Preferred store; `Some(None)`: none any more.
+    pub preferred_store_id: Option<Option<Arc<str>>>,
+    /// Segments.
+    pub segments: Option<Vec<Arc<str>>>,
+    /// Identifiers to add.
+    pub identifiers: Vec<SeenIdentifier>,
+    /// The version the change is based on.
+    pub etag: Option<u64>,
+}
+
+/// New contact fields.
+#[derive(Clone, Debug, Default)]
+pub struct ContactsChange {
+    /// Given name.
+    pub given_name: Option<String>,
+    /// Family name.
+    pub family_name: Option<String>,
+    /// Street and number.
+    pub address: Option<String>,
+    /// Postal code.
+    pub postal_code: Option<String>,
+    /// Town.
+    pub town: Option<String>,
+    /// Date of birth.
+    pub birth_date: Option<String>,
+    /// Language.
+    pub language: Option<String>,
+}
+
+/// An offer as it was put: ids still strings.
+#[derive(Clone, Debug)]
+pub struct OfferDraft {
+    /// All but `stores` and `target_skus`, which are ignored.
+    pub terms: OfferTerms,
+    /// Stores.
+    pub store_ids: Vec<Arc<str>>,
+    /// Target products.
+    pub target_skus: Vec<Arc<str>>,
+    /// The version the change is based on.
+    pub etag: Option<u64>,
+    /// Check only.
+    pub validate_only: bool,
+}
+
+/// An outcome.
+#[derive(Clone, Debug)]
+pub struct OutcomeReport {
+    /// (decision, offer, type).
+    pub key: BusinessKey,
+    /// The offer.
+    pub offer_id: Arc<str>,
+    /// What happened.
+    pub outcome: OutcomeType,
+}
+
+/// A movement of stock.
+#[derive(Clone, Debug)]
+pub struct Adjustment {
+    /// The product.
+    pub sku: Arc<str>,
+    /// The store.
+    pub store_id: Arc<str>,
+    /// Thousandths, not zero.
+    pub delta: i64,
+    /// The unit, where given: must be the product's.
+    pub unit: Option<Unit>,
+    /// Moves goods to damaged instead of changing on_hand.
+    pub damage: bool,
+    /// When; `None`: now.
+    pub occurred: Option<Time>,
+}
+
+/// A count of stock.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// The product.
+    pub sku: Arc<str>,
+    /// The store.
+    pub store_id: Arc<str>,
+    /// Thousandths, not negative.
+    pub on_hand: i64,
+    /// The unit, where given: must be the product's.
+    pub unit: Option<Unit>,
+    /// New safety stock.
+    pub safety: Option<i64>,
+    /// When; `None`: now.
+    pub as_of: Option<Time>,
+}
+
+/// A line to fulfil.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedLine {
+    /// The caller's id.
+    pub line_id: Arc<str>,
+    /// The product; resolved by the ranking that found the candidates.
+    pub sku: crate::ids::SkuId,
+    /// Thousandths.
+    pub quantity: i64,
+}
+
+/// A store to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The store.
+    pub store: StoreId,
+    /// Its distance in millimetres.
+    pub distance_mm: u64,
+}
+
+/// A hold to make.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    /// The order; its earlier hold is replaced.
+    pub order_id: Arc<str>,
+    /// What.
+    pub lines: Vec<WantedLine>,
+    /// Stores to try in this order. Empty: only an earlier hold of the checkout is given back.
+    pub candidates: SmallVec<[Candidate; 8]>,
+    /// How long, milliseconds.
+    pub hold_ms: i64,
+    /// Where the hold belongs to a checkout: its revision (and `order_id` is the checkout_id).
+    pub checkout_revision: Option<i64>,
+}
+
+/// A timer of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A hold may have run out.
+    Reservation(ReservationId),
+    /// A closed checkout may be forgotten.
+    Checkout(Arc<str>),
+}
+
+/// An event of another system.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// (source, event id), and for receipts with a till the receipt's key. Any of them known: a duplicate.
+    pub keys: SmallVec<[BusinessKey; 2]>,
+    /// When it happened; `None`: now.
+    pub occurred: Option<Time>,
+    /// What happened.
+    pub payload: IngestPayload,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum IngestPayload {
+    /// A receipt.
+    Sale(SaleDraft),
+    /// Stock was counted. `as_of` is ignored: `occurred` counts.
+    Count(Count),
+    /// Stock moved. `occurred` is ignored likewise.
+    Adjustment(Adjustment),
+    /// A customer of another system.
+    Profile(CustomerDraft),
+}
+
+/// A receipt as sent.
+#[derive(Clone, Debug)]
+pub struct SaleDraft {
+    /// Kind.
+    pub kind: SaleKind,
+    /// Store.
+    pub store_id: Arc<str>,
+    /// Till.
+    pub workstation: Arc<str>,
+    /// Business day.
+    pub business_day: Arc<str>,
+    /// Running number.
+    pub number: i64,
+    /// When paid; `None`: the event's time.
+    pub paid: Option<Time>,
+    /// Lines.
+    pub lines: Vec<SaleLineDraft>,
+    /// Identifiers of the customer that could be read.
+    pub identifiers: Vec<SeenIdentifier>,
+    /// Tenders.
+    pub tenders: Vec<(Arc<str>, Money)>,
+    /// Fiscal document.
+    pub fiscal_document: Arc<str>,
+    /// Fiscal printer.
+    pub fiscal_device: Arc<str>,
+    /// Who served.
+    pub operator: Arc<str>,
+    /// Sent while offline.
+    pub offline: bool,
+    /// Training mode.
+    pub training: bool,
+}
+
+/// What a line names.
+#[derive(Clone, Debug)]
+pub enum ItemDraft {
+    /// An SKU.
+    Sku(Arc<str>),
+    /// A scanned code, with all it can mean: a GTIN, or item codes with what is embedded, in the order of the masks.
+    Scanned {
+        /// As read.
+        code: Arc<str>,
+        /// As a GTIN.
+        gtin: Option<u64>,
+        /// As an in-store code.
+        embedded: SmallVec<[(Arc<str>, Embedded); 1]>,
+    },
+}
+
+/// A line as sent.
+#[derive(Clone, Debug)]
+pub struct SaleLineDraft {
+    /// What.
+    pub item: ItemDraft,
+    /// Thousandths; `None`: one, or what the code says.
+    pub quantity: Option<i64>,
+    /// Net amount; `None`: from the list price.
+    pub net: Option<Money>,
+    /// Offers.
+    pub offer_ids: SmallVec<[Arc<str>; 0]>,
+    /// The reservation it hands over.
+    pub reservation: Option<ReservationId>,
+}

@@ -1,0 +1,184 @@
+//! Events of other systems. A fact is taken once for good; a sale already happened and is never refused.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::command::{Ingest, IngestPayload, ItemDraft, SaleDraft, SaleLineDraft, SeenIdentifier};
+use crate::ctx::Ctx;
+use crate::decide::{Decided, Rules, customers, stock};
+use crate::event::Event;
+use crate::ids::{CellKey, CustomerId, ReservationId, SkuId, StoreId};
+use crate::limits::CLOCK_SKEW_MS_MAX;
+use crate::reply::{Reply, Warning};
+use crate::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
+use crate::state::{FoundItem, State};
+use crate::units::{Currency, Money, ONE, Thousandths, Time, price_of};
+
+pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> Decided {
+    if let Some(first) = ingest.keys.iter().find_map(|key| state.business_keys.get(key).map(|s| *s)) {
+        return Ok((Reply::Duplicate { first }, Vec::new()));
+    }
+    let (occurred, future) = clamp(ingest.occurred.unwrap_or(ctx.now), ctx.now);
+    let mut warnings: SmallVec<[Warning; 1]> = SmallVec::new();
+    if future {
+        warnings.push(Warning::FutureTime);
+    }
+    let mut events = vec![Event::Received { keys: ingest.keys.clone(), occurred, future }];
+    match &ingest.payload {
+        IngestPayload::Sale(draft) => sale(state, rules, draft, occurred, ctx, &mut warnings, &mut events),
+        IngestPayload::Count(count) => events.extend(stock::count(state, count, Some(occurred), ctx)?.1),
+        IngestPayload::Adjustment(adjustment) => events.extend(stock::adjust(state, adjustment, Some(occurred), ctx)?.1),
+        IngestPayload::Profile(draft) => events.extend(customers::import(state, draft, &mut warnings, ctx)?),
+    }
+    Ok((Reply::Ingested { warnings }, events))
+}
+
+/// A till's clock may be a little ahead; what lies beyond is set to now and flagged.
+fn clamp(time: Time, now: Time) -> (Time, bool) {
+    (time.min(now), time > now.plus_ms(CLOCK_SKEW_MS_MAX))
+}
+
+fn sale(
+    state: &State,
+    rules: &Rules,
+    draft: &SaleDraft,
+    occurred: Time,
+    ctx: &Ctx,
+    warnings: &mut SmallVec<[Warning; 1]>,
+    events: &mut Vec<Event>,
+) {
+    let store = state.stores.number(&draft.store_id);
+    if store.is_none() {
+        warnings.push(Warning::UnknownStore);
+    }
+    let time = draft.paid.map_or(occurred, |paid| clamp(paid, ctx.now).0);
+    let customer = if draft.kind == SaleKind::Neutral { None } else { customer_of(state, &draft.identifiers, warnings, events) };
+    let mut booking = Booking { state, store, time, kind: draft.kind, settled: SmallVec::new() };
+    let lines = draft.lines.iter().enumerate().map(|(i, line)| booking.line(i, line, warnings)).collect();
+    let mut sale = Sale {
+        kind: draft.kind,
+        store: store.map_or_else(|| StoreRef::Unknown(Arc::clone(&draft.store_id)), StoreRef::Known),
+        workstation: Arc::clone(&draft.workstation),
+        business_day: Arc::clone(&draft.business_day),
+        number: draft.number,
+        time,
+        customer,
+        points: 0,
+        lines,
+        tenders: draft.tenders.clone(),
+        fiscal_document: Arc::clone(&draft.fiscal_document),
+        fiscal_device: Arc::clone(&draft.fiscal_device),
+        operator: Arc::clone(&draft.operator),
+        offline: draft.offline,
+        training: draft.training,
+    };
+    if customer.is_some() {
+        sale.points = points(&sale, rules);
+    }
+    events.push(Event::SaleRecorded { sale: Arc::new(sale) });
+}
+
+/// Whole currency units of the receipt times the rate, truncated towards zero so that a return of a whole receipt takes
+/// back what it gave. Currencies are never added; each earns by itself.
+fn points(sale: &Sale, rules: &Rules) -> i64 {
+    let rate = i64::from(rules.points_per_currency_unit);
+    sale.net_by_currency().iter().map(|(_, minor)| minor / 100 * rate).fold(0, i64::saturating_add)
+}
+
+fn customer_of(
+    state: &State,
+    identifiers: &[SeenIdentifier],
+    warnings: &mut SmallVec<[Warning; 1]>,
+    events: &mut Vec<Event>,
+) -> Option<CustomerId> {
+    let known = identifiers.iter().filter_map(|s| Some((s.known.identifier.kind, *state.identifiers.get(&s.hash)?)));
+    let known: SmallVec<[_; 4]> = known.collect();
+    match known.iter().min_by_key(|(kind, _)| *kind) {
+        Some((_, customer)) => {
+            if known.iter().any(|(_, other)| other != customer) {
+                warnings.push(Warning::AmbiguousCustomer);
+            }
+            Some(*customer)
+        }
+        None if identifiers.is_empty() => None,
+        None => {
+            let (id, event) = customers::provisional(state, identifiers, 0);
+            events.push(event);
+            Some(id)
+        }
+    }
+}
+
+/// What the lines of one receipt do to stock and reservations; several lines may hand over the same reservation.
+struct Booking<'a> {
+    state: &'a State,
+    store: Option<StoreId>,
+    time: Time,
+    kind: SaleKind,
+    settled: SmallVec<[(ReservationId, SkuId, i64); 2]>,
+}
+
+impl Booking<'_> {
+    fn line(&mut self, index: usize, draft: &SaleLineDraft, warnings: &mut SmallVec<[Warning; 1]>) -> SaleLine {
+        let (found, item) = self.find(&draft.item);
+        if found.is_none() && self.kind != SaleKind::Neutral {
+            warnings.push(Warning::UnknownSku { line: index });
+        }
+        // Returns and voids come with their sign already turned; a quantity read off a code has to follow it.
+        let sign = if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) { -1 } else { 1 };
+        let embedded = found.as_ref().and_then(|f| f.quantity);
+        let quantity = draft.quantity.unwrap_or(sign * embedded.unwrap_or(ONE).0);
+        let net = draft.net.unwrap_or_else(|| list_value(found.as_ref(), quantity, sign));
+        let mut line = SaleLine { item, quantity, net, stock_delta: 0, settles: None, offer_ids: draft.offer_ids.clone() };
+        if self.kind == SaleKind::Neutral {
+            return line;
+        }
+        if let (Some(store), Some(found)) = (self.store, &found) {
+            line.settles = draft.reservation.and_then(|id| self.settle(id, store, found.id, quantity));
+            if line.quantity != 0 {
+                let cell = CellKey::new(found.id, store);
+                let level = self.state.stock.get(&cell);
+                line.stock_delta = level.map_or(-quantity, |l| l.effective(-quantity, self.time));
+            }
+        }
+        if draft.reservation.is_some() && line.settles.is_none() {
+            warnings.push(Warning::ReservationNotSettled { line: index });
+        }
+        line
+    }
+
+    fn find(&self, item: &ItemDraft) -> (Option<FoundItem>, ItemRef) {
+        let (found, unknown) = match item {
+            ItemDraft::Sku(sku) => (self.state.find_sku(sku), ItemRef::UnknownSku(Arc::clone(sku))),
+            ItemDraft::Scanned { code, gtin, embedded } => {
+                (self.state.find_scanned(*gtin, embedded), ItemRef::UnknownCode(Arc::clone(code)))
+            }
+        };
+        let item = found.as_ref().map_or(unknown, |f| ItemRef::Known(f.id));
+        (found, item)
+    }
+
+    /// How much of a reservation the line hands over: never more than it holds, less what earlier lines took.
+    fn settle(&mut self, id: ReservationId, store: StoreId, sku: SkuId, quantity: i64) -> Option<(ReservationId, i64)> {
+        let reservation = self.state.reservation(id).filter(|r| r.store == store && r.holds_stock())?;
+        let held: i64 = reservation.lines.iter().filter(|l| l.sku == sku).map(|l| l.held).sum();
+        let taken: i64 = self.settled.iter().filter(|(r, s, _)| *r == id && *s == sku).map(|(_, _, q)| q).sum();
+        let settles = quantity.min(held - taken);
+        (settles > 0).then(|| {
+            self.settled.push((id, sku, settles));
+            (id, settles)
+        })
+    }
+}
+
+/// What a line costs where the till did not say.
+fn list_value(found: Option<&FoundItem>, quantity: i64, sign: i64) -> Money {
+    let nothing = Money { currency: Currency::EUR, minor: 0 };
+    let Some(found) = found else { return nothing };
+    match (found.amount, found.product.list_price) {
+        (Some(amount), _) => Money { minor: sign * amount.minor, ..amount },
+        (None, Some(price)) => Money { minor: price_of(price.minor, Thousandths(quantity)), ..price },
+        (None, None) => nothing,
+    }
+}

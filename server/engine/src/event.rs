@@ -1,0 +1,154 @@
+//! What happened, decided once and for good. `apply` is the only way state changes, and it needs nothing but the event:
+//! every choice, every id and every computed figure that a replay could not repeat is in here.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::catalog::{CategoryId, Product, Store};
+use crate::customer::{Personal, Relation};
+use crate::ids::{BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, SkuId, StoreId};
+use crate::offer::{OfferTerms, OutcomeType};
+use crate::reservation::{Checkout, Reservation};
+use crate::sale::Sale;
+use crate::units::Time;
+
+/// Something that changes state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A store was created or replaced.
+    StorePut {
+        /// Its number.
+        id: StoreId,
+        /// All of it.
+        store: Arc<Store>,
+    },
+    /// A category path was seen for the first time.
+    CategoryAdded {
+        /// Its number.
+        id: CategoryId,
+        /// The joined path.
+        path: Arc<str>,
+    },
+    /// A product was created or replaced.
+    ProductPut {
+        /// Its number.
+        id: SkuId,
+        /// All of it.
+        product: Arc<Product>,
+    },
+    /// A customer was created, enrolled or changed. The personal record goes to its own table, never into the log.
+    CustomerPut {
+        /// The surrogate.
+        id: CustomerId,
+        /// The personal record; `None` in a replay, where the personal table already has it.
+        personal: Option<Arc<Personal>>,
+        /// The rest.
+        relation: Arc<Relation>,
+        /// Index entries to add.
+        identifiers: Vec<IdentifierHash>,
+        /// It did not exist before.
+        created: bool,
+    },
+    /// An offer was created or replaced; its outcome counts stay.
+    OfferPut {
+        /// Its terms.
+        terms: Arc<OfferTerms>,
+    },
+    /// An offer ended for good.
+    OfferArchived {
+        /// Which.
+        offer_id: Arc<str>,
+    },
+    /// Something became of an offer.
+    OutcomeReported {
+        /// Which offer.
+        offer_id: Arc<str>,
+        /// What.
+        outcome: OutcomeType,
+        /// (decision, offer, type), so that it counts once.
+        key: BusinessKey,
+    },
+    /// An event of another system was taken; its keys are never taken again.
+    Received {
+        /// (source, event id) and, for receipts, the receipt's own key.
+        keys: SmallVec<[BusinessKey; 2]>,
+        /// When it happened, clamped.
+        occurred: Time,
+        /// Its own time was in the future.
+        future: bool,
+    },
+    /// A receipt: moves stock, feeds the profile, settles reservations, counts redemptions.
+    SaleRecorded {
+        /// The receipt.
+        sale: Arc<Sale>,
+    },
+    /// Stock moved by `delta` (already zeroed where a later count has seen it) and was found damaged by `damaged`.
+    StockMoved {
+        /// The product.
+        sku: SkuId,
+        /// The store.
+        store: StoreId,
+        /// Change of on_hand.
+        delta: i64,
+        /// Change of damaged.
+        damaged: i64,
+        /// When.
+        occurred: Time,
+    },
+    /// Stock was counted.
+    StockCounted {
+        /// The product.
+        sku: SkuId,
+        /// The store.
+        store: StoreId,
+        /// What on_hand is now, later movements included.
+        on_hand: i64,
+        /// New safety stock.
+        safety: Option<i64>,
+        /// When it was counted.
+        as_of: Time,
+    },
+    /// Stock was held.
+    ReservationHeld {
+        /// All of it.
+        reservation: Arc<Reservation>,
+    },
+    /// A hold became a commitment.
+    ReservationConfirmed {
+        /// Which.
+        id: ReservationId,
+    },
+    /// Stock was given back.
+    ReservationReleased {
+        /// Which.
+        id: ReservationId,
+    },
+    /// A hold ran out.
+    ReservationExpired {
+        /// Which.
+        id: ReservationId,
+    },
+    /// A checkout took a new revision or was closed.
+    CheckoutPut {
+        /// All of it.
+        checkout: Arc<Checkout>,
+    },
+    /// A request was answered: the same id gets the same answer while it is remembered.
+    RequestAnswered {
+        /// (principal, request id).
+        key: RequestKey,
+        /// Hash of the request without its id.
+        payload_hash: u64,
+    },
+    /// The oldest remembered requests were forgotten.
+    RequestsForgotten {
+        /// How many.
+        count: u32,
+    },
+    /// A closed checkout was forgotten.
+    CheckoutForgotten {
+        /// Which.
+        checkout_id: Arc<str>,
+    },
+}

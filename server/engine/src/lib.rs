@@ -1,0 +1,32 @@
+//! The Tillside domain: who is this customer, what should we offer, which store near them really has the basket.
+//!
+//! **Architecture invariant:** this crate does no IO and knows no clock and no chance; its `Cargo.toml` has no runtime,
+//! no transport and no database. Time and order come in through [`ctx::Ctx`]. [`decide::decide`] answers and says what
+//! happens; [`apply::apply`] is the only way state changes. The same commands give the same state, bit for bit.
+
+pub mod apply;
+pub mod barcode;
+pub mod catalog;
+pub mod command;
+pub mod ctx;
+pub mod customer;
+pub mod decide;
+pub mod eligibility;
+pub mod event;
+pub mod geo_index;
+pub mod identity;
+pub mod ids;
+pub mod invariants;
+pub mod limits;
+pub mod offer;
+pub mod profile;
+pub mod ranking;
+pub mod recognition;
+pub mod reject;
+pub mod reply;
+pub mod reservation;
+pub mod routing;
+pub mod sale;
+pub mod state;
+pub mod stock;
+pub mod units;

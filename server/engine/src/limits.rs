@@ -1,0 +1,68 @@
+//! Every bound of the domain in one place, each with its reason.
+
+/// Bytes of an id or identifier: longer ones are not ids, and each is kept in memory.
+pub const ID_BYTES_MAX: usize = 128;
+/// Bytes of a free text (name, address, text to say).
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// Identifiers in one recognition: what one touchpoint can see.
+pub const IDENTIFIERS_PER_REQUEST_MAX: usize = 16;
+/// Identifiers a customer may have: beyond it lies a shared card, not a person.
+pub const IDENTIFIERS_PER_CUSTOMER_MAX: usize = 32;
+/// Lines of a basket at the till.
+pub const BASKET_LINES_MAX: usize = 500;
+/// Lines of a receipt: the longest real ones have some hundreds.
+pub const RECEIPT_LINES_MAX: usize = 2000;
+/// Lines of a fulfilment request: all are checked in one step of the sequencer.
+pub const FULFILLMENT_LINES_MAX: usize = 200;
+/// Stores of one plan, and candidates a reservation walks.
+pub const CANDIDATES_MAX: usize = 32;
+/// Nearer stores named as rejected.
+pub const REJECTED_STORES_MAX: usize = 10;
+/// Magnitude of a quantity in thousandths: a thousand million pieces; sums of such stay far inside 64 bits.
+pub const QUANTITY_THOUSANDTHS_MAX: i64 = 1_000_000_000_000;
+/// Magnitude of an amount in minor units.
+pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+/// Things put in one catalog call.
+pub const PUTS_PER_CALL_MAX: usize = 1000;
+/// Events in one ingest message, outcomes in one report, pairs in one availability call.
+pub const ITEMS_PER_CALL_MAX: usize = 1000;
+/// Levels of a category path.
+pub const CATEGORY_LEVELS_MAX: usize = 8;
+/// Barcodes of one product.
+pub const GTINS_PER_PRODUCT_MAX: usize = 32;
+/// Intervals of weekly opening hours: three a day.
+pub const OPENING_INTERVALS_MAX: usize = 21;
+/// Segments of a customer, or of an offer.
+pub const SEGMENTS_MAX: usize = 64;
+/// Products an offer is about, and stores it is limited to.
+pub const OFFER_TARGETS_MAX: usize = 1000;
+/// Offers that are not archived: ranking looks at each of them.
+pub const ACTIVE_OFFERS_MAX: usize = 2000;
+/// Products a profile remembers: with 12 bytes each, half of the 2 kB a profile may take.
+pub const FAVOURITE_PRODUCTS_MAX: usize = 64;
+/// Categories a profile remembers.
+pub const FAVOURITE_CATEGORIES_MAX: usize = 32;
+/// Currencies a profile sums: a person shops in one, travellers in a few; more are counted as purchases only.
+pub const CURRENCIES_PER_PROFILE_MAX: usize = 8;
+/// Stock movements kept at hand per (product, store), for counts that arrive late.
+pub const RECENT_MOVEMENTS_MAX: usize = 16;
+/// How long they are kept.
+pub const RECENT_MOVEMENTS_MS: i64 = 48 * 3_600_000;
+/// Hold durations.
+pub const HOLD_MS_MIN: i64 = 1_000;
+/// Thirty days.
+pub const HOLD_MS_MAX: i64 = 30 * 86_400_000;
+/// Hold duration where none is given.
+pub const HOLD_MS_DEFAULT: i64 = 15 * 60_000;
+/// How long a closed checkout is remembered against late revisions.
+pub const CLOSED_CHECKOUT_MS: i64 = 24 * 3_600_000;
+/// A clock this far ahead of the server's is tolerated as it is; beyond, the time is set to now and flagged.
+pub const CLOCK_SKEW_MS_MAX: i64 = 60_000;
+/// Timers fired before one batch of commands: bounds the wait of the commands behind them.
+pub const TIMERS_PER_BATCH_MAX: usize = 1024;
+/// How long an answered request is remembered: a till retries within minutes, a web shop's queue within hours.
+pub const REQUEST_WINDOW_MS: i64 = 24 * 3_600_000;
+/// Requests remembered at most, 48 bytes each: beyond it the window is shorter.
+pub const REQUESTS_MAX: usize = 20_000_000;
+/// Requests forgotten with one command, so that no command pays for many.
+pub const REQUESTS_FORGOTTEN_PER_COMMAND_MAX: usize = 4;

@@ -1,0 +1,124 @@
+//! Everything the domain can say no to. One enum; the edge has one place that turns it into statuses. A rejection
+//! changes nothing.
+
+use std::sync::Arc;
+
+use crate::stock::CountRefused;
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A field is wrong in a way only the state can tell.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Path of the field in the request.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// No such product.
+    #[error("SKU {sku:?} is not in the catalog; put the product first")]
+    UnknownSku {
+        /// Path of the field.
+        field: String,
+        /// As sent.
+        sku: Arc<str>,
+    },
+    /// No such store.
+    #[error("store {store_id:?} is not in the catalog; put the store first")]
+    UnknownStore {
+        /// Path of the field.
+        field: String,
+        /// As sent.
+        store_id: Arc<str>,
+    },
+    /// No such customer.
+    #[error("there is no customer with this customer_id")]
+    UnknownCustomer,
+    /// No such offer.
+    #[error("there is no offer {offer_id:?}")]
+    UnknownOffer {
+        /// As sent.
+        offer_id: Arc<str>,
+    },
+    /// No such reservation.
+    #[error("there is no reservation {reservation_id:?}")]
+    UnknownReservation {
+        /// As sent.
+        reservation_id: Arc<str>,
+    },
+    /// The identifiers belong to different customers.
+    #[error("identifiers[{index}] belongs to another customer; recognise first, or leave it out")]
+    IdentifierConflict {
+        /// Which of the request's identifiers.
+        index: usize,
+    },
+    /// A barcode belongs to another product.
+    #[error("{field}: barcode {code} belongs to SKU {owner:?}; remove it there first")]
+    BarcodeTaken {
+        /// Path of the field.
+        field: String,
+        /// The barcode.
+        code: String,
+        /// Whose it is.
+        owner: Arc<str>,
+    },
+    /// The record is newer than the etag.
+    #[error("the record has changed since it was read; read it again and repeat the change on the new version")]
+    EtagMismatch,
+    /// No store in range has all of it.
+    #[error("no store in range has all lines in stock; ask PlanFulfillment for partial options or a wider range")]
+    InsufficientStock,
+    /// Every candidate was taken meanwhile.
+    #[error("every candidate store was taken meanwhile; call again")]
+    Contended,
+    /// The order has a confirmed reservation.
+    #[error("order {order_id:?} is confirmed already (reservation {reservation_id}); release that first to reserve anew")]
+    OrderConfirmed {
+        /// The order.
+        order_id: Arc<str>,
+        /// Its reservation.
+        reservation_id: String,
+    },
+    /// The hold has run out.
+    #[error("the hold has expired and its stock is free again; reserve anew")]
+    ReservationExpired,
+    /// The reservation has ended in another way.
+    #[error("the reservation has ended ({0}); nothing can be done with it any more")]
+    ReservationEnded(&'static str),
+    /// A count cannot be placed.
+    #[error("{}", count_refused(.0))]
+    CountTooOld(CountRefused),
+    /// A count from the future.
+    #[error("as_of_time is in the future; a count says what was there, not what will be")]
+    CountInFuture,
+    /// The same request id with another payload.
+    #[error("this request_id was used for another request; take a new one for each new request")]
+    RequestIdReused,
+    /// The first answer to a repeated request cannot be read any more; what it did is done.
+    #[error("this request was carried out before, but its answer is no longer at hand; read the result instead of repeating it")]
+    AnswerUnreadable,
+    /// A bound of the server.
+    #[error("{what} would exceed the limit of {max}")]
+    LimitExceeded {
+        /// What.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// The deadline passed before the server came to it.
+    #[error("the deadline passed before the request was taken up; nothing was done")]
+    DeadlineExceeded,
+    /// The simulated clock cannot go back.
+    #[error("now is before the server's clock; a clock never goes backwards")]
+    ClockBackwards,
+}
+
+fn count_refused(refused: &CountRefused) -> &'static str {
+    match refused {
+        CountRefused::NotNewer(_) => "a count of the same or a later time was taken already; this one is ignored",
+        CountRefused::MovementsForgotten(_) => {
+            "the movements since as_of_time are no longer at hand (48 h, at most 16); count again"
+        }
+    }
+}

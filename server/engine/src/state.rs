@@ -1,0 +1,291 @@
+//! All tables. One writer (the sequencer, through `apply`), many readers: an entity is read whole, as an `Arc` cloned
+//! under the guard, and nothing is computed, encoded or awaited under one. A reader of two entities may see them at
+//! different sequences; only what the sequencer answers is a promise.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::barcode::Embedded;
+use crate::catalog::{CategoryId, Product, Store};
+use crate::command::Timer;
+use crate::customer::Customer;
+use crate::geo_index::StoreIndex;
+use crate::ids::{BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId};
+use crate::offer::{Offer, OutcomeCounts};
+use crate::reservation::{Checkout, Reservation};
+use crate::sale::QuarantinedLine;
+use crate::stock::StockLevel;
+use crate::units::{Money, Thousandths, Time, mul_div_round};
+
+/// A concurrent table. Keys are surrogates, dense ids, keyed hashes, or ids of a retailer that harms only itself.
+pub type Table<K, V> = DashMap<K, V, FxBuildHasher>;
+
+/// Things with a retailer id and a dense number.
+#[derive(Debug)]
+pub struct Catalog<N: Eq + Hash, T> {
+    /// Retailer id -> number.
+    pub numbers: Table<Arc<str>, N>,
+    /// Number -> thing.
+    pub items: Table<N, Arc<T>>,
+}
+
+impl<N: Eq + Hash + Copy, T> Default for Catalog<N, T> {
+    fn default() -> Self {
+        Catalog { numbers: Table::default(), items: Table::default() }
+    }
+}
+
+impl<N: Eq + Hash + Copy, T> Catalog<N, T> {
+    /// The number of a retailer id.
+    pub fn number(&self, id: &str) -> Option<N> {
+        self.numbers.get(id).map(|n| *n)
+    }
+
+    /// The thing with a number.
+    pub fn get(&self, number: N) -> Option<Arc<T>> {
+        self.items.get(&number).map(|item| Arc::clone(&item))
+    }
+
+    /// Number and thing of a retailer id.
+    pub fn find(&self, id: &str) -> Option<(N, Arc<T>)> {
+        let number = self.number(id)?;
+        Some((number, self.get(number)?))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+/// A value that is replaced whole and read often.
+#[derive(Debug, Default)]
+pub struct Published<T>(RwLock<Arc<T>>);
+
+impl<T> Published<T> {
+    /// The current value.
+    pub fn get(&self) -> Arc<T> {
+        Arc::clone(&read(&self.0))
+    }
+
+    /// Replaces it.
+    pub fn set(&self, value: T) {
+        *write(&self.0) = Arc::new(value);
+    }
+}
+
+/// A lock whose holder panicked is taken all the same: the sequencer's panic ends the process anyway.
+pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`read`].
+pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`read`].
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answered request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnsweredRequest {
+    /// Hash of its payload.
+    pub payload_hash: u64,
+    /// Where the answer is.
+    pub sequence: Sequence,
+    /// When it was answered.
+    pub time: Time,
+}
+
+/// Counters that are not the length of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sequence of the last command.
+    pub sequence: Sequence,
+    /// Its time.
+    pub now: Time,
+    /// The next customer's number.
+    pub next_customer: u64,
+    /// The next reservation's number.
+    pub next_reservation: u64,
+    /// Receipts taken.
+    pub transactions: u64,
+    /// Provisional customers.
+    pub provisional: u64,
+}
+
+/// Everything the engine knows.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Stores.
+    pub stores: Catalog<StoreId, Store>,
+    /// Stores for distances; replaced whole when a store changes.
+    pub store_index: Published<StoreIndex>,
+    /// Products.
+    pub products: Catalog<SkuId, Product>,
+    /// Category paths; the number is the position in `category_paths`.
+    pub categories: Table<Arc<str>, CategoryId>,
+    /// Category number -> path.
+    pub category_paths: Table<CategoryId, Arc<str>>,
+    /// GTIN-14 -> product.
+    pub gtins: Table<u64, SkuId>,
+    /// Item code of in-store barcodes -> product.
+    pub plus: Table<Arc<str>, SkuId>,
+    /// Customers.
+    pub customers: Table<CustomerId, Arc<Customer>>,
+    /// Keyed identifier index.
+    pub identifiers: Table<IdentifierHash, CustomerId>,
+    /// Stock levels.
+    pub stock: Table<CellKey, StockLevel>,
+    /// Offers.
+    pub offers: Table<Arc<str>, Arc<Offer>>,
+    /// Offers that are not archived, in id order, for ranking.
+    pub active_offers: Published<Vec<Arc<Offer>>>,
+    /// What became of offers.
+    pub outcomes: Table<Arc<str>, OutcomeCounts>,
+    /// Reservations.
+    pub reservations: Table<ReservationId, Arc<Reservation>>,
+    /// Order -> its latest reservation.
+    pub orders: Table<Arc<str>, ReservationId>,
+    /// Checkouts that held something or were closed.
+    pub checkouts: Table<Arc<str>, Arc<Checkout>>,
+    /// Facts taken, for ever.
+    pub business_keys: Table<BusinessKey, Sequence>,
+    /// Answered requests.
+    pub requests: Table<RequestKey, AnsweredRequest>,
+    /// The same in the order they were answered.
+    pub request_order: Mutex<VecDeque<RequestKey>>,
+    /// Lines nobody can book yet, by (sequence, line).
+    pub quarantine: RwLock<BTreeMap<(Sequence, u32), Arc<QuarantinedLine>>>,
+    /// Customers nobody enrolled yet.
+    pub provisional: RwLock<BTreeSet<CustomerId>>,
+    /// What is due when.
+    pub timers: Mutex<BTreeSet<(Time, Timer)>>,
+    /// Sequence of the last applied command.
+    pub sequence: AtomicU64,
+    /// Time of the last applied command, milliseconds.
+    pub now_ms: AtomicI64,
+    /// Next customer.
+    pub next_customer: AtomicU64,
+    /// Next reservation.
+    pub next_reservation: AtomicU64,
+    /// Receipts taken.
+    pub transactions: AtomicU64,
+}
+
+/// A scanned or named item, found.
+#[derive(Clone, Debug)]
+pub struct FoundItem {
+    /// Its number.
+    pub id: SkuId,
+    /// The product.
+    pub product: Arc<Product>,
+    /// What the code says about the quantity.
+    pub quantity: Option<Thousandths>,
+    /// What the code says about the price.
+    pub amount: Option<Money>,
+}
+
+impl State {
+    /// Counters as they are kept on disk.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            sequence: Sequence(self.sequence.load(Ordering::Acquire)),
+            now: Time(self.now_ms.load(Ordering::Acquire)),
+            next_customer: self.next_customer.load(Ordering::Acquire),
+            next_reservation: self.next_reservation.load(Ordering::Acquire),
+            transactions: self.transactions.load(Ordering::Acquire),
+            provisional: read(&self.provisional).len() as u64,
+        }
+    }
+
+    /// Sets the counters when a state is loaded.
+    pub fn set_counters(&self, counters: Counters) {
+        self.sequence.store(counters.sequence.0, Ordering::Release);
+        self.now_ms.store(counters.now.0, Ordering::Release);
+        self.next_customer.store(counters.next_customer, Ordering::Release);
+        self.next_reservation.store(counters.next_reservation, Ordering::Release);
+        self.transactions.store(counters.transactions, Ordering::Release);
+    }
+
+    /// A lower bound of what a reader sees: every change up to it.
+    pub fn snapshot_sequence(&self) -> Sequence {
+        Sequence(self.sequence.load(Ordering::Acquire))
+    }
+
+    /// A customer.
+    pub fn customer(&self, id: CustomerId) -> Option<Arc<Customer>> {
+        self.customers.get(&id).map(|c| Arc::clone(&c))
+    }
+
+    /// A reservation.
+    pub fn reservation(&self, id: ReservationId) -> Option<Arc<Reservation>> {
+        self.reservations.get(&id).map(|r| Arc::clone(&r))
+    }
+
+    /// A stock level; zeros where nothing was ever counted or moved.
+    pub fn level(&self, sku: SkuId, store: StoreId) -> StockLevel {
+        self.stock.get(&CellKey::new(sku, store)).map(|l| l.clone()).unwrap_or_default()
+    }
+
+    /// What may be promised online of a product in a store.
+    pub fn available_online(&self, sku: SkuId, store: StoreId) -> i64 {
+        self.stock.get(&CellKey::new(sku, store)).map_or(0, |l| l.available_online())
+    }
+
+    /// The path of a category.
+    pub fn category_path(&self, id: CategoryId) -> Option<Arc<str>> {
+        self.category_paths.get(&id).map(|p| Arc::clone(&p))
+    }
+
+    /// A product by SKU.
+    pub fn find_sku(&self, sku: &str) -> Option<FoundItem> {
+        let (id, product) = self.products.find(sku)?;
+        Some(FoundItem { id, product, quantity: None, amount: None })
+    }
+
+    /// A product by what a scanner read: a GTIN first, then in-store codes in the order of the masks. A price-embedded
+    /// code tells the quantity where the product has a list price: price divided by price per unit.
+    pub fn find_scanned(&self, gtin: Option<u64>, embedded: &[(Arc<str>, Embedded)]) -> Option<FoundItem> {
+        if let Some(id) = gtin.and_then(|g| self.gtins.get(&g).map(|id| *id)) {
+            let product = self.products.get(id)?;
+            return Some(FoundItem { id, product, quantity: None, amount: None });
+        }
+        embedded.iter().find_map(|(code, value)| {
+            let id = self.plus.get(code.as_ref()).map(|id| *id)?;
+            let product = self.products.get(id)?;
+            let (quantity, amount) = match (*value, product.list_price) {
+                (Embedded::Weight(weight), _) => (Some(weight), None),
+                (Embedded::PriceMinor(minor), Some(price)) => {
+                    let quantity = (price.minor > 0).then(|| Thousandths(mul_div_round(minor, 1000, price.minor)));
+                    (quantity, Some(Money { currency: price.currency, minor }))
+                }
+                (Embedded::PriceMinor(minor), None) => (None, Some(Money { currency: crate::units::Currency::EUR, minor })),
+            };
+            Some(FoundItem { id, product, quantity, amount })
+        })
+    }
+
+    /// The time of the next timer.
+    pub fn next_timer(&self) -> Option<Time> {
+        lock(&self.timers).first().map(|(time, _)| *time)
+    }
+
+    /// Timers due at `now`, earliest first, at most `max`. They stay until their command is applied.
+    pub fn due_timers(&self, now: Time, max: usize) -> Vec<Timer> {
+        lock(&self.timers).iter().take_while(|(time, _)| *time <= now).take(max).map(|(_, t)| t.clone()).collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! Stock of one product in one store. Every change is a movement, and the sum of movements is the level; counts are
+//! movements too (the difference they found). Nothing here knows about reservations but their quantities.
+
+use smallvec::SmallVec;
+
+use crate::limits::{RECENT_MOVEMENTS_MAX, RECENT_MOVEMENTS_MS};
+use crate::units::Time;
+
+/// A level, in thousandths of the product's unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StockLevel {
+    /// Physically there; negative where more was sold than was known.
+    pub on_hand: i64,
+    /// Held, not confirmed.
+    pub reserved: i64,
+    /// Confirmed, not handed over.
+    pub committed: i64,
+    /// Kept back from online promises.
+    pub safety: i64,
+    /// There, not for sale.
+    pub damaged: i64,
+    /// Time of the last count.
+    pub counted_at: Option<Time>,
+    /// Movements still at hand for a count that arrives late.
+    pub recent: Option<Box<RecentMovements>>,
+}
+
+/// The last movements of a level by their own time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecentMovements {
+    /// The latest time of a movement that is no longer at hand: a count from before it cannot be placed any more.
+    pub forgotten_until: Option<Time>,
+    /// (when it happened, change of on_hand), in order of arrival.
+    pub movements: SmallVec<[(Time, i64); 2]>,
+}
+
+/// Why a count was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountRefused {
+    /// The level was counted at this later (or the same) time already.
+    NotNewer(Time),
+    /// Movements up to this time are no longer at hand.
+    MovementsForgotten(Time),
+}
+
+impl StockLevel {
+    /// What may be promised online; may be negative.
+    pub fn available_online(&self) -> i64 {
+        self.available_in_store() - self.safety
+    }
+
+    /// What the till may sell; may be negative.
+    pub fn available_in_store(&self) -> i64 {
+        self.on_hand - self.reserved - self.committed - self.damaged
+    }
+
+    /// By how much a movement that happened at `occurred` moves on_hand: nothing where a later count has seen it.
+    pub fn effective(&self, delta: i64, occurred: Time) -> i64 {
+        if self.counted_at.is_some_and(|counted| occurred <= counted) { 0 } else { delta }
+    }
+
+    /// Moves on_hand and remembers the movement as long as `now` asks for.
+    pub fn move_on_hand(&mut self, delta: i64, occurred: Time, now: Time) {
+        self.on_hand += delta;
+        let keep_from = now.plus_ms(-RECENT_MOVEMENTS_MS);
+        let recent = self.recent.get_or_insert_default();
+        recent.forget_before(keep_from);
+        if occurred < keep_from {
+            recent.forgotten_until = recent.forgotten_until.max(Some(occurred));
+        } else {
+            if recent.movements.len() >= RECENT_MOVEMENTS_MAX {
+                let (first, _) = recent.movements.remove(0);
+                recent.forgotten_until = recent.forgotten_until.max(Some(first));
+            }
+            recent.movements.push((occurred, delta));
+        }
+    }
+
+    /// The on_hand after a count of `counted` at `as_of`: movements after it still count.
+    pub fn after_count(&self, counted: i64, as_of: Time) -> Result<i64, CountRefused> {
+        if let Some(last) = self.counted_at.filter(|last| as_of <= *last) {
+            return Err(CountRefused::NotNewer(last));
+        }
+        let Some(recent) = &self.recent else { return Ok(counted) };
+        if let Some(forgotten) = recent.forgotten_until.filter(|forgotten| as_of < *forgotten) {
+            return Err(CountRefused::MovementsForgotten(forgotten));
+        }
+        Ok(counted + recent.movements.iter().filter(|(t, _)| *t > as_of).map(|(_, delta)| delta).sum::<i64>())
+    }
+
+    /// Takes a count: `on_hand` is what [`Self::after_count`] said.
+    pub fn set_count(&mut self, on_hand: i64, safety: Option<i64>, as_of: Time) {
+        self.on_hand = on_hand;
+        self.safety = safety.unwrap_or(self.safety);
+        self.counted_at = Some(as_of);
+        if let Some(recent) = &mut self.recent {
+            // What happened up to the count is in it: those movements have no further use.
+            recent.movements.retain(|(t, _)| *t > as_of);
+            if recent.movements.is_empty() && recent.forgotten_until.is_none_or(|t| t <= as_of) {
+                self.recent = None;
+            }
+        }
+    }
+}
+
+impl RecentMovements {
+    fn forget_before(&mut self, keep_from: Time) {
+        let newest_forgotten = self.movements.iter().map(|(t, _)| *t).filter(|t| *t < keep_from).max();
+        self.forgotten_until = self.forgotten_until.max(newest_forgotten);
+        self.movements.retain(|(t, _)| *t >= keep_from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Time = Time(1_000_000_000);
+
+    #[test]
+    fn a_count_keeps_what_happened_after_it() {
+        let mut level = StockLevel::default();
+        level.set_count(10_000, Some(2_000), Time(100));
+        level.move_on_hand(-3_000, NOW.plus_ms(-50), NOW);
+        level.move_on_hand(-1_000, NOW.plus_ms(-10), NOW);
+        assert_eq!(level.after_count(8_000, NOW.plus_ms(-20)), Ok(7_000));
+        assert_eq!(level.after_count(8_000, NOW), Ok(8_000));
+        assert_eq!(level.after_count(8_000, Time(100)), Err(CountRefused::NotNewer(Time(100))));
+        assert_eq!((level.available_in_store(), level.available_online()), (6_000, 4_000));
+    }
+
+    #[test]
+    fn a_sale_from_before_the_count_moves_nothing() {
+        let mut level = StockLevel::default();
+        level.set_count(10_000, None, Time(100));
+        assert_eq!(level.effective(-1_000, Time(100)), 0);
+        assert_eq!(level.effective(-1_000, Time(101)), -1_000);
+    }
+
+    #[test]
+    fn a_count_from_before_forgotten_movements_is_refused() {
+        let mut level = StockLevel::default();
+        let old = NOW.plus_ms(-RECENT_MOVEMENTS_MS - 1);
+        level.move_on_hand(-1_000, old, NOW);
+        assert_eq!(level.after_count(5_000, old.plus_ms(-1)), Err(CountRefused::MovementsForgotten(old)));
+        assert_eq!(level.after_count(5_000, old), Ok(5_000));
+    }
+
+    proptest! {
+        // The naive model keeps every movement for ever; where the level answers, it must answer the same.
+        #[test]
+        fn counts_and_movements_in_any_order_equal_the_naive_ledger(steps in prop::collection::vec((any::<bool>(), -100i64..100, 0i64..200), 1..80)) {
+            let mut level = StockLevel::default();
+            let mut ledger: Vec<(i64, i64)> = Vec::new();
+            let mut base: Option<(i64, i64)> = None;
+            for (count, amount, time) in steps {
+                let at = NOW.plus_ms(-time);
+                if count {
+                    if let Ok(on_hand) = level.after_count(amount, at) {
+                        level.set_count(on_hand, None, at);
+                        base = Some((at.0, amount));
+                    } else {
+                        prop_assert!(base.is_some_and(|(t, _)| at.0 <= t) || level.recent.as_ref().is_some_and(|r| r.forgotten_until.is_some()));
+                    }
+                } else {
+                    let delta = level.effective(amount, at);
+                    if delta != 0 {
+                        level.move_on_hand(delta, at, NOW);
+                    }
+                    ledger.push((at.0, amount));
+                }
+                let (from, counted) = base.unwrap_or((i64::MIN, 0));
+                let naive = counted + ledger.iter().filter(|(t, _)| *t > from).map(|(_, d)| d).sum::<i64>();
+                prop_assert_eq!(level.on_hand, naive);
+            }
+        }
+    }
+}
