@@ -1,0 +1,27 @@
+//! Durability for the engine: records of format 1, the log of all changes, the tables that make recovery a load instead
+//! of a replay, and the digest that says whether two states are the same.
+//!
+//! It decides nothing about customers, stock or offers, knows no clock that a decision depends on, and never repairs
+//! silently: whatever does not fit is a named error that says what to do.
+
+pub mod batch;
+pub mod conformance;
+pub mod digest;
+pub mod error;
+pub mod faulty;
+mod frame;
+pub mod load;
+pub mod log;
+mod mark;
+mod record;
+pub mod replay;
+pub mod rocks;
+pub mod table;
+
+pub use batch::{Batch, BatchBuilder};
+pub use digest::{SnapshotDigest, StateDigest, state_digest};
+pub use error::{LogError, OpenError, RecordError, RecordProblem, StoreError};
+pub use load::{Loaded, load};
+pub use log::{Log, LogRecord, Position};
+pub use rocks::{OpenOptions, RocksLog};
+pub use table::{Cursor, Table, Tables};

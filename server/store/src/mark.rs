@@ -1,0 +1,306 @@
+//! The mark of what was acknowledged: the last sequence and checksum, in a small file beside the database. A database
+//! that lost its tail opens as if nothing had happened; the mark is how that is seen. It is written after each sync and
+//! before the replies, and synced itself once a second: it may lag, and it never runs ahead.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tillside_engine::ids::Sequence;
+
+use crate::error::{LogError, OpenError};
+use crate::log::Position;
+
+/// Name of the file in the data directory.
+pub(crate) const FILE: &str = "acknowledged";
+
+const MAGIC: [u8; 4] = *b"TSA1";
+const SLOT_BYTES: usize = 28;
+/// Each slot lies on a page of its own, so that no torn write of the disk reaches both.
+const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+/// How often the file is synced: what a lost machine can make the mark forget.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// The file, open for writing.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    file: File,
+    path: PathBuf,
+    /// Writes so far; its parity is the slot of the next one.
+    writes: u64,
+    synced: Instant,
+    dirty: bool,
+}
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No file.
+    Missing,
+    /// No slot that can be read.
+    Unreadable,
+    /// The last mark.
+    At(Position),
+}
+
+impl Mark {
+    /// Opens the file to go on from `position`, and syncs that mark and the directory: the file is made where there is none.
+    pub(crate) fn open(directory: &Path, position: Position) -> Result<Mark, LogError> {
+        let path = directory.join(FILE);
+        let failed = |error: io::Error| LogError::Mark {
+            path: path.clone(),
+            message: error.to_string(),
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        let writes = newest(&file).map_or(0, |(writes, _)| writes + 1);
+        File::open(directory)
+            .and_then(|d| d.sync_all())
+            .map_err(failed)?;
+        let mut mark = Mark {
+            file,
+            path,
+            writes,
+            synced: Instant::now(),
+            dirty: false,
+        };
+        mark.write(position)?;
+        mark.sync()?;
+        Ok(mark)
+    }
+
+    /// Says that everything up to `position` may be acknowledged.
+    pub(crate) fn write(&mut self, position: Position) -> Result<(), LogError> {
+        let slot = slot(self.writes, position);
+        self.file
+            .write_all_at(&slot, SLOT_OFFSETS[(self.writes % 2) as usize])
+            .map_err(|e| self.failed(&e))?;
+        self.writes += 1;
+        self.dirty = true;
+        self.sync_when_due()
+    }
+
+    /// Syncs it if a second has passed since the last time.
+    pub(crate) fn sync_when_due(&mut self) -> Result<(), LogError> {
+        if self.dirty && self.synced.elapsed() >= SYNC_EVERY {
+            self.sync()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Syncs it now.
+    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(|e| self.failed(&e))?;
+        self.dirty = false;
+        self.synced = Instant::now();
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> LogError {
+        LogError::Mark {
+            path: self.path.clone(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if self.dirty {
+            // Best effort: a mark that lags is still a true lower bound.
+            let _ = self.file.sync_data();
+        }
+    }
+}
+
+/// What the file of a directory says; nothing is made or changed.
+pub(crate) fn find(directory: &Path) -> io::Result<Found> {
+    match File::open(directory.join(FILE)) {
+        Ok(file) => {
+            Ok(newest(&file).map_or(Found::Unreadable, |(_, position)| Found::At(position)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+        Err(error) => Err(error),
+    }
+}
+
+/// The slot written last, with its number.
+fn newest(file: &File) -> Option<(u64, Position)> {
+    SLOT_OFFSETS
+        .iter()
+        .filter_map(|offset| read_slot(file, *offset))
+        .max_by_key(|(writes, _)| *writes)
+}
+
+fn slot(writes: u64, position: Position) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..4].copy_from_slice(&MAGIC);
+    slot[4..12].copy_from_slice(&writes.to_le_bytes());
+    slot[12..20].copy_from_slice(&position.sequence.0.to_le_bytes());
+    slot[20..24].copy_from_slice(&position.checksum.to_le_bytes());
+    let checksum = crc32c::crc32c(&slot[..24]);
+    slot[24..].copy_from_slice(&checksum.to_le_bytes());
+    slot
+}
+
+fn read_slot(file: &File, offset: u64) -> Option<(u64, Position)> {
+    let mut bytes = [0; SLOT_BYTES];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    let number = |at: usize| {
+        bytes[at..]
+            .first_chunk()
+            .map(|chunk| u64::from_le_bytes(*chunk))
+    };
+    let checksum = bytes[20..]
+        .first_chunk()
+        .map(|chunk| u32::from_le_bytes(*chunk))?;
+    let (writes, position) = (
+        number(4)?,
+        Position {
+            sequence: Sequence(number(12)?),
+            checksum,
+        },
+    );
+    (slot(writes, position) == bytes).then_some((writes, position))
+}
+
+/// Whether a log that ends at `end` is all that was acknowledged. `checksum_at` gives the checksum of the record at a
+/// sequence of the log.
+pub(crate) fn check<E>(
+    directory: &Path,
+    found: Found,
+    end: Position,
+    accept_loss_after: Option<u64>,
+    checksum_at: impl FnOnce(Sequence) -> Result<Option<u32>, E>,
+) -> Result<(), OpenError>
+where
+    OpenError: From<E>,
+{
+    // What is accepted is the loss of everything after a sequence the log still has.
+    let accepted = accept_loss_after.is_some_and(|sequence| sequence <= end.sequence.0);
+    let log_end = end.sequence.0;
+    let mark = match found {
+        Found::At(mark) => mark,
+        Found::Missing if log_end == 0 => return Ok(()),
+        _ if accepted => return Ok(()),
+        Found::Missing => return Err(unusable(directory, "is missing", log_end)),
+        Found::Unreadable => return Err(unusable(directory, "cannot be read", log_end)),
+    };
+    let acknowledged = mark.sequence.0;
+    if accept_loss_after.is_some_and(|sequence| accepted && acknowledged > sequence) {
+        return Ok(());
+    }
+    if acknowledged > log_end {
+        return Err(OpenError::LogEndsEarly {
+            path: directory.to_owned(),
+            log_end,
+            acknowledged,
+        });
+    }
+    // Sequence 0 is before the first record: nothing was acknowledged.
+    if acknowledged > 0 && checksum_at(mark.sequence)? != Some(mark.checksum) {
+        return Err(OpenError::LogReplaced {
+            path: directory.to_owned(),
+            acknowledged,
+        });
+    }
+    Ok(())
+}
+
+fn unusable(directory: &Path, problem: &'static str, log_end: u64) -> OpenError {
+    OpenError::MarkUnusable {
+        path: directory.join(FILE),
+        problem,
+        log_end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64, checksum: u32) -> Position {
+        Position {
+            sequence: Sequence(sequence),
+            checksum,
+        }
+    }
+
+    #[test]
+    fn the_latest_mark_is_read_back_and_a_torn_one_leaves_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(find(directory.path()).unwrap(), Found::Missing);
+        let mut mark = Mark::open(directory.path(), at(0, 0)).unwrap();
+        for sequence in 1..=5 {
+            mark.write(at(sequence, sequence as u32 * 7)).unwrap();
+        }
+        assert_eq!(find(directory.path()).unwrap(), Found::At(at(5, 35)));
+        // Opening wrote to the first slot, so the fifth mark is in the second.
+        mark.file.write_all_at(b"torn", 4096 + 10).unwrap();
+        assert_eq!(find(directory.path()).unwrap(), Found::At(at(4, 28)));
+    }
+
+    #[test]
+    fn any_flipped_bit_of_a_lone_mark_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = Mark::open(directory.path(), at(9, 9)).unwrap();
+        let bytes = slot(0, at(9, 9));
+        for bit in 0..SLOT_BYTES * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            mark.file.write_all_at(&flipped, 0).unwrap();
+            assert_eq!(
+                find(directory.path()).unwrap(),
+                Found::Unreadable,
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_shorter_or_another_log_is_refused_until_its_loss_is_accepted() {
+        let directory = Path::new("data");
+        let check = |found, end, accept, checksum: u32| {
+            check(directory, found, end, accept, |_| {
+                Ok::<_, OpenError>(Some(checksum))
+            })
+        };
+        assert_eq!(check(Found::Missing, at(0, 0), None, 0), Ok(()));
+        assert_eq!(check(Found::At(at(10, 1)), at(12, 5), None, 1), Ok(()));
+        let early = OpenError::LogEndsEarly {
+            path: directory.into(),
+            log_end: 8,
+            acknowledged: 10,
+        };
+        assert_eq!(
+            check(Found::At(at(10, 1)), at(8, 5), None, 0),
+            Err(early.clone())
+        );
+        assert_eq!(
+            check(Found::At(at(10, 1)), at(8, 5), Some(9), 0),
+            Err(early),
+            "less than what was accepted is left"
+        );
+        assert_eq!(check(Found::At(at(10, 1)), at(8, 5), Some(8), 0), Ok(()));
+        let replaced = OpenError::LogReplaced {
+            path: directory.into(),
+            acknowledged: 10,
+        };
+        assert_eq!(
+            check(Found::At(at(10, 1)), at(12, 5), None, 2),
+            Err(replaced)
+        );
+        assert_eq!(check(Found::At(at(10, 1)), at(12, 5), Some(9), 2), Ok(()));
+        assert!(check(Found::Missing, at(3, 1), None, 0).is_err());
+        assert!(check(Found::Unreadable, at(3, 1), None, 0).is_err());
+        assert_eq!(check(Found::Unreadable, at(3, 1), Some(3), 0), Ok(()));
+    }
+}

@@ -1,0 +1,62 @@
+//! Numbers of enumerations on disk. A number once given keeps its meaning; an unknown one is a named error, because a
+//! later version may have written it and guessing would change what it meant.
+
+use tillside_engine::catalog::StoreState;
+use tillside_engine::customer::Purpose;
+use tillside_engine::identity::IdentifierKind;
+use tillside_engine::offer::{Channel, ComputedBy, OutcomeType};
+use tillside_engine::reservation::{CheckoutResult, ReservationState};
+use tillside_engine::sale::SaleKind;
+use tillside_engine::units::Unit;
+
+use crate::error::RecordProblem;
+
+/// An enumeration with numbers.
+pub(super) trait Coded: Sized {
+    fn code(&self) -> u32;
+    fn decoded(code: u32) -> Result<Self, RecordProblem>;
+
+    fn decoded_list(codes: Vec<u32>) -> Result<Vec<Self>, RecordProblem> {
+        codes.into_iter().map(Self::decoded).collect()
+    }
+}
+
+macro_rules! codes {
+    ($name:ident, $field:literal { $($variant:ident = $code:literal),* $(,)? }) => {
+        impl Coded for $name {
+            fn code(&self) -> u32 {
+                match self {
+                    $($name::$variant => $code),*
+                }
+            }
+
+            fn decoded(code: u32) -> Result<Self, RecordProblem> {
+                match code {
+                    $($code => Ok($name::$variant),)*
+                    other => Err(RecordProblem::field($field, other)),
+                }
+            }
+        }
+    };
+}
+
+codes!(StoreState, "store state" { Open = 0, Paused = 1, Closed = 2 });
+codes!(Unit, "unit" { Each = 0, Kilogram = 1, Litre = 2, Metre = 3 });
+codes!(Purpose, "purpose of a consent" { Profiling = 0, Marketing = 1, Analytics = 2, ThirdParties = 3 });
+codes!(IdentifierKind, "kind of identifier" {
+    CustomerId = 0,
+    LoyaltyCard = 1,
+    TaxCode = 2,
+    AppToken = 3,
+    QrToken = 4,
+    Email = 5,
+    PaymentToken = 6,
+    Phone = 7,
+    DeviceId = 8,
+});
+codes!(Channel, "channel" { Store = 0, Ecommerce = 1, App = 2, Kiosk = 3, CallCenter = 4 });
+codes!(ComputedBy, "computing side" { Till = 0, Server = 1 });
+codes!(OutcomeType, "type of outcome" { Impression = 0, Click = 1, Accept = 2, Decline = 3, Redeem = 4 });
+codes!(ReservationState, "reservation state" { Held = 0, Confirmed = 1, Fulfilled = 2, Released = 3, Expired = 4 });
+codes!(CheckoutResult, "checkout result" { Completed = 0, Cancelled = 1 });
+codes!(SaleKind, "kind of sale" { Sale = 0, Return = 1, PostVoid = 2, Neutral = 3 });

@@ -1,0 +1,278 @@
+//! Records of replies, kept beside the events of a command that had a request id, for its retries.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tillside_engine::ids::{CustomerId, Sequence, SkuId, StoreId};
+use tillside_engine::reply::{Reply, Warning};
+use tillside_engine::reservation::CheckoutResult;
+
+use super::Stored;
+use super::codes::Coded;
+use super::offer::OfferRecord;
+use super::reservation::ReservationRecord;
+use super::stock::StockRecord;
+use super::values::{list, optional, required};
+use crate::error::RecordProblem;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReplyRecord {
+    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    kind: Option<ReplyKind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum ReplyKind {
+    #[prost(message, tag = "1")]
+    Put(PutRecord),
+    #[prost(message, tag = "2")]
+    Customer(CustomerReplyRecord),
+    #[prost(message, tag = "3")]
+    Offer(Box<OfferRecord>),
+    #[prost(message, tag = "4")]
+    Outcomes(OutcomesReplyRecord),
+    #[prost(message, tag = "5")]
+    Stock(StockReplyRecord),
+    #[prost(message, tag = "6")]
+    Reservation(ReservationRecord),
+    #[prost(message, tag = "7")]
+    CheckoutHold(CheckoutHoldRecord),
+    #[prost(message, tag = "8")]
+    CheckoutClosed(CheckoutClosedRecord),
+    #[prost(message, tag = "9")]
+    Ingested(IngestedRecord),
+    #[prost(uint64, tag = "10")]
+    Duplicate(u64),
+    #[prost(bool, tag = "11")]
+    Done(bool),
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct PutRecord {
+    #[prost(uint32, tag = "1")]
+    created: u32,
+    #[prost(uint32, tag = "2")]
+    updated: u32,
+    #[prost(uint32, tag = "3")]
+    unchanged: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct CustomerReplyRecord {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(bool, tag = "2")]
+    created: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct OutcomesReplyRecord {
+    #[prost(uint32, tag = "1")]
+    accepted: u32,
+    #[prost(uint32, tag = "2")]
+    duplicates: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StockReplyRecord {
+    #[prost(uint32, tag = "1")]
+    sku: u32,
+    #[prost(uint32, tag = "2")]
+    store: u32,
+    #[prost(message, optional, tag = "3")]
+    level: Option<StockRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CheckoutHoldRecord {
+    #[prost(bool, tag = "1")]
+    superseded: bool,
+    #[prost(message, optional, tag = "2")]
+    reservation: Option<ReservationRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CheckoutClosedRecord {
+    #[prost(uint32, tag = "1")]
+    result: u32,
+    #[prost(message, optional, tag = "2")]
+    reservation: Option<ReservationRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct IngestedRecord {
+    #[prost(message, repeated, tag = "1")]
+    warnings: Vec<WarningRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WarningRecord {
+    #[prost(oneof = "WarningKind", tags = "1, 2, 3, 4, 5, 6")]
+    kind: Option<WarningKind>,
+}
+
+/// Numbers are positions; kinds without one have a flag that is always set.
+#[derive(Clone, Copy, PartialEq, prost::Oneof)]
+enum WarningKind {
+    #[prost(bool, tag = "1")]
+    UnknownStore(bool),
+    #[prost(uint64, tag = "2")]
+    UnknownSku(u64),
+    #[prost(bool, tag = "3")]
+    FutureTime(bool),
+    #[prost(bool, tag = "4")]
+    AmbiguousCustomer(bool),
+    #[prost(uint64, tag = "5")]
+    IdentifierConflict(u64),
+    #[prost(uint64, tag = "6")]
+    ReservationNotSettled(u64),
+}
+
+impl Stored for Reply {
+    type Record = ReplyRecord;
+
+    fn to_record(&self) -> ReplyRecord {
+        let reservation = |r: &Option<Arc<_>>| r.as_deref().map(Stored::to_record);
+        ReplyRecord {
+            kind: Some(match self {
+                Reply::Put {
+                    created,
+                    updated,
+                    unchanged,
+                } => ReplyKind::Put(PutRecord {
+                    created: *created,
+                    updated: *updated,
+                    unchanged: *unchanged,
+                }),
+                Reply::Customer { id, created } => ReplyKind::Customer(CustomerReplyRecord {
+                    id: id.0,
+                    created: *created,
+                }),
+                Reply::Offer(offer) => ReplyKind::Offer(Box::new(offer.to_record())),
+                Reply::Outcomes {
+                    accepted,
+                    duplicates,
+                } => ReplyKind::Outcomes(OutcomesReplyRecord {
+                    accepted: *accepted,
+                    duplicates: *duplicates,
+                }),
+                Reply::Stock { sku, store, level } => ReplyKind::Stock(StockReplyRecord {
+                    sku: sku.0,
+                    store: store.0,
+                    level: Some(level.to_record()),
+                }),
+                Reply::Reservation(reservation) => ReplyKind::Reservation(reservation.to_record()),
+                Reply::CheckoutHold {
+                    superseded,
+                    reservation: held,
+                } => ReplyKind::CheckoutHold(CheckoutHoldRecord {
+                    superseded: *superseded,
+                    reservation: reservation(held),
+                }),
+                Reply::CheckoutClosed {
+                    result,
+                    reservation: held,
+                } => ReplyKind::CheckoutClosed(CheckoutClosedRecord {
+                    result: result.code(),
+                    reservation: reservation(held),
+                }),
+                Reply::Ingested { warnings } => ReplyKind::Ingested(IngestedRecord {
+                    warnings: warnings.iter().map(Stored::to_record).collect(),
+                }),
+                Reply::Duplicate { first } => ReplyKind::Duplicate(first.0),
+                Reply::Done => ReplyKind::Done(true),
+            }),
+        }
+    }
+
+    fn from_record(record: ReplyRecord) -> Result<Self, RecordProblem> {
+        Ok(
+            match record.kind.ok_or_else(|| {
+                RecordProblem::field("kind of reply", "one this version does not know")
+            })? {
+                ReplyKind::Put(put) => Reply::Put {
+                    created: put.created,
+                    updated: put.updated,
+                    unchanged: put.unchanged,
+                },
+                ReplyKind::Customer(reply) => Reply::Customer {
+                    id: CustomerId(reply.id),
+                    created: reply.created,
+                },
+                ReplyKind::Offer(offer) => Reply::Offer(Arc::new(Stored::from_record(*offer)?)),
+                ReplyKind::Outcomes(reply) => Reply::Outcomes {
+                    accepted: reply.accepted,
+                    duplicates: reply.duplicates,
+                },
+                ReplyKind::Stock(reply) => Reply::Stock {
+                    sku: SkuId(reply.sku),
+                    store: StoreId(reply.store),
+                    level: required(reply.level, "stock level")?,
+                },
+                ReplyKind::Reservation(reservation) => {
+                    Reply::Reservation(Arc::new(Stored::from_record(reservation)?))
+                }
+                ReplyKind::CheckoutHold(hold) => Reply::CheckoutHold {
+                    superseded: hold.superseded,
+                    reservation: optional(hold.reservation)?.map(Arc::new),
+                },
+                ReplyKind::CheckoutClosed(closed) => Reply::CheckoutClosed {
+                    result: CheckoutResult::decoded(closed.result)?,
+                    reservation: optional(closed.reservation)?.map(Arc::new),
+                },
+                ReplyKind::Ingested(ingested) => Reply::Ingested {
+                    warnings: list::<Warning, SmallVec<_>>(ingested.warnings)?,
+                },
+                ReplyKind::Duplicate(first) => Reply::Duplicate {
+                    first: Sequence(first),
+                },
+                ReplyKind::Done(_) => Reply::Done,
+            },
+        )
+    }
+}
+
+impl Stored for Warning {
+    type Record = WarningRecord;
+
+    fn to_record(&self) -> WarningRecord {
+        WarningRecord {
+            kind: Some(match self {
+                Warning::UnknownStore => WarningKind::UnknownStore(true),
+                Warning::UnknownSku { line } => WarningKind::UnknownSku(*line as u64),
+                Warning::FutureTime => WarningKind::FutureTime(true),
+                Warning::AmbiguousCustomer => WarningKind::AmbiguousCustomer(true),
+                Warning::IdentifierConflict { index } => {
+                    WarningKind::IdentifierConflict(*index as u64)
+                }
+                Warning::ReservationNotSettled { line } => {
+                    WarningKind::ReservationNotSettled(*line as u64)
+                }
+            }),
+        }
+    }
+
+    fn from_record(record: WarningRecord) -> Result<Self, RecordProblem> {
+        let position = |n: u64| {
+            usize::try_from(n).map_err(|_| RecordProblem::field("position in a warning", n))
+        };
+        Ok(
+            match record.kind.ok_or_else(|| {
+                RecordProblem::field("kind of warning", "one this version does not know")
+            })? {
+                WarningKind::UnknownStore(_) => Warning::UnknownStore,
+                WarningKind::UnknownSku(line) => Warning::UnknownSku {
+                    line: position(line)?,
+                },
+                WarningKind::FutureTime(_) => Warning::FutureTime,
+                WarningKind::AmbiguousCustomer(_) => Warning::AmbiguousCustomer,
+                WarningKind::IdentifierConflict(index) => Warning::IdentifierConflict {
+                    index: position(index)?,
+                },
+                WarningKind::ReservationNotSettled(line) => Warning::ReservationNotSettled {
+                    line: position(line)?,
+                },
+            },
+        )
+    }
+}

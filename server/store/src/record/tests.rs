@@ -1,0 +1,725 @@
+//! Every kind of record reads back equal, unusual values included, and no damage of it goes unnoticed.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use geo::Point;
+use jiff::tz::TimeZone;
+use smallvec::smallvec;
+use tillside_engine::catalog::{CategoryId, OpeningInterval, Product, Store, StoreState};
+use tillside_engine::customer::{Consent, Contacts, KnownIdentifier, Personal, Purpose, Relation};
+use tillside_engine::event::Event;
+use tillside_engine::identity::{Identifier, IdentifierKind};
+use tillside_engine::ids::{
+    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
+    StoreId,
+};
+use tillside_engine::offer::{
+    Channel, ComputedBy, Offer, OfferTerms, OutcomeCounts, OutcomeType, Reward,
+};
+use tillside_engine::profile::{History, Spend, Weighted};
+use tillside_engine::reply::{Reply, Warning};
+use tillside_engine::reservation::{
+    Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
+};
+use tillside_engine::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, SaleLine, StoreRef};
+use tillside_engine::state::{AnsweredRequest, Counters};
+use tillside_engine::stock::{RecentMovements, StockLevel};
+use tillside_engine::units::{Currency, Money, Time, Unit};
+
+use super::catalog::CategoryPath;
+use super::keys::{IdentifierOwner, TakenAt};
+use super::meta::Meta;
+use super::{Row, Stored, read_payload, read_row, write_payload};
+use crate::batch::{BatchBuilder, Encoder};
+use crate::error::RecordProblem;
+use crate::log::Position;
+use crate::record;
+use crate::table::{Key, Table};
+
+/// An entity reads back equal from its payload.
+fn check<T: Stored + PartialEq + Debug>(entity: &T) {
+    let mut payload = Vec::new();
+    write_payload(entity, &mut payload);
+    assert_eq!(read_payload::<T>(&payload).as_ref(), Ok(entity));
+}
+
+/// As [`check`], through the frame; then every flipped bit of the value has to be found.
+fn check_row<T: Row + PartialEq + Debug>(key: &T::Key, entity: &T)
+where
+    T::Key: PartialEq + Debug,
+{
+    check(entity);
+    let mut encoder = Encoder::default();
+    let (key_bytes, value) = encoder.row(key, entity);
+    let (found, read) = read_row::<T>(key_bytes, value).expect("what was written");
+    assert_eq!((&found, &read), (key, entity));
+    every_flipped_bit_is_found(value, |value| read_row::<T>(key_bytes, value).map(drop));
+}
+
+fn every_flipped_bit_is_found(
+    value: &[u8],
+    read: impl Fn(&[u8]) -> Result<(), crate::error::RecordError>,
+) {
+    for bit in 0..value.len() * 8 {
+        let mut damaged = value.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let found = read(&damaged);
+        assert!(
+            matches!(found, Err(ref e) if matches!(e.problem, RecordProblem::Checksum { .. })),
+            "bit {bit}: {found:?}"
+        );
+    }
+    for length in 0..value.len() {
+        assert!(read(&value[..length]).is_err(), "cut to {length} bytes");
+    }
+}
+
+fn usd() -> Currency {
+    Currency::parse("USD").unwrap()
+}
+
+fn store() -> Store {
+    Store {
+        store_id: "0007".into(),
+        display_name: "Città di Forlì \u{1F6D2}".into(),
+        location: Point::new(-179.999_999_9, 89.5),
+        time_zone: TimeZone::get("Europe/Rome").unwrap(),
+        opening: vec![
+            OpeningInterval {
+                iso_day: 1,
+                open_minute: 0,
+                close_minute: 2880,
+            },
+            OpeningInterval {
+                iso_day: 7,
+                open_minute: 1439,
+                close_minute: 1440,
+            },
+        ],
+        state: StoreState::Paused,
+        town: "Forlì".into(),
+        province: "FC".into(),
+        country: "IT".into(),
+        version: Sequence(u64::MAX),
+    }
+}
+
+fn product() -> Product {
+    Product {
+        sku: "SKU \"1\"".into(),
+        display_name: "".into(),
+        category: Some(CategoryId(0)),
+        brand: "Bärenmarke".into(),
+        unit: Unit::Kilogram,
+        gtins: vec![0, 8_000_500_310_427, 99_999_999_999_999],
+        plu: "01234".into(),
+        list_price: Some(Money {
+            currency: usd(),
+            minor: 0,
+        }),
+        vat_rate_basis_points: 2200,
+        promotion_restricted: true,
+        version: Sequence(3),
+    }
+}
+
+fn personal() -> Personal {
+    Personal {
+        customer_id: "C-1".into(),
+        contacts: Contacts {
+            given_name: "Niccolò".into(),
+            birth_date: "1980-02-29".into(),
+            ..Contacts::default()
+        },
+        identifiers: vec![
+            KnownIdentifier {
+                identifier: Identifier {
+                    kind: IdentifierKind::DeviceId,
+                    value: "d".into(),
+                },
+                verified: Some(Time(0)),
+                source: "app".into(),
+            },
+            KnownIdentifier {
+                identifier: Identifier {
+                    kind: IdentifierKind::CustomerId,
+                    value: "C-1".into(),
+                },
+                verified: None,
+                source: String::new(),
+            },
+        ],
+    }
+}
+
+fn relation() -> Relation {
+    Relation {
+        provisional: true,
+        preferred_store: Some(StoreId(0)),
+        segments: vec!["".into(), "famiglie".into()],
+        consents: smallvec![
+            Consent {
+                purpose: Purpose::Profiling,
+                granted: true,
+                decided: Time(-1),
+                notice_version: "v1".into()
+            },
+            Consent {
+                purpose: Purpose::ThirdParties,
+                granted: false,
+                decided: Time(5),
+                notice_version: "".into()
+            },
+        ],
+        version: Sequence(9),
+    }
+}
+
+fn history() -> History {
+    History {
+        points: i64::MIN,
+        purchases: u64::MAX,
+        spend: smallvec![
+            Spend {
+                currency: Currency::EUR,
+                net_minor: -1,
+                purchases: 0
+            },
+            Spend {
+                currency: usd(),
+                net_minor: i64::MAX,
+                purchases: 2
+            },
+        ],
+        first_purchase: Some(Time(0)),
+        last_purchase: Some(Time(i64::MAX)),
+        last_store: Some(StoreId(0)),
+        aged_to_day: -3,
+        products: [0, 1, 70_000, u32::MAX]
+            .map(|id| Weighted {
+                item: SkuId(id),
+                weight: id,
+            })
+            .into(),
+        categories: vec![Weighted {
+            item: CategoryId(5),
+            weight: u32::MAX,
+        }],
+    }
+}
+
+fn level() -> StockLevel {
+    let movements = smallvec![
+        (Time(1_700_000_000_000), -1_000),
+        (Time(1_699_999_999_999), 1),
+        (Time(i64::MIN), i64::MAX)
+    ];
+    StockLevel {
+        on_hand: -5_000,
+        reserved: 1,
+        committed: 2,
+        safety: 3,
+        damaged: i64::MAX,
+        counted_at: Some(Time(0)),
+        recent: Some(Box::new(RecentMovements {
+            forgotten_until: Some(Time(0)),
+            movements,
+        })),
+    }
+}
+
+fn offer() -> Offer {
+    let terms = OfferTerms {
+        offer_id: "o".into(),
+        display_name: "Pasta −20 %".into(),
+        text: "".into(),
+        promotion_code: "P20".into(),
+        computed_by: ComputedBy::Server,
+        start: Some(Time(0)),
+        end: None,
+        stores: vec![StoreId(0), StoreId(4)],
+        channels: vec![Channel::Store, Channel::CallCenter],
+        segments: vec!["famiglie".into()],
+        minimum_basket: Some(Money {
+            currency: Currency::EUR,
+            minor: 0,
+        }),
+        required_consents: vec![Purpose::Profiling],
+        target_skus: vec![SkuId(0), SkuId(u32::MAX)],
+        target_categories: vec!["a > b".into()],
+        target_in_basket: true,
+        reward: Reward::PercentOff(0),
+        value: Money {
+            currency: usd(),
+            minor: -7,
+        },
+        base_propensity_ppm: 1_000_000,
+        lever_thousandths: 0,
+    };
+    Offer {
+        terms: Arc::new(terms),
+        archived: true,
+        version: Sequence(1),
+    }
+}
+
+fn reservation() -> Reservation {
+    Reservation {
+        id: ReservationId(12),
+        order_id: "order 1".into(),
+        store: StoreId(3),
+        state: ReservationState::Expired,
+        lines: vec![ReservationLine {
+            line_id: "1".into(),
+            sku: SkuId(9),
+            requested: 1_000,
+            held: 0,
+        }],
+        distance_mm: 20_015_114_000,
+        window: Some((Time(0), Time(1))),
+        expire: Time(77),
+        created: Time(66),
+        version: Sequence(5),
+    }
+}
+
+fn checkout() -> Checkout {
+    Checkout {
+        checkout_id: "c".into(),
+        revision: i64::MIN,
+        closed: Some(CheckoutResult::Completed),
+        reservation: Some(ReservationId(0)),
+        expire: Time(i64::MAX),
+    }
+}
+
+fn line(item: ItemRef) -> SaleLine {
+    SaleLine {
+        item,
+        quantity: -500,
+        net: Money {
+            currency: usd(),
+            minor: -199,
+        },
+        stock_delta: 500,
+        settles: Some((ReservationId(0), 0)),
+        offer_ids: smallvec!["o".into(), "".into()],
+    }
+}
+
+fn sale() -> Sale {
+    Sale {
+        kind: SaleKind::Neutral,
+        store: StoreRef::Unknown("".into()),
+        workstation: "till 1".into(),
+        business_day: "2026-11-22".into(),
+        number: -1,
+        time: Time(5),
+        customer: Some(CustomerId(0)),
+        points: -9,
+        lines: vec![
+            line(ItemRef::Known(SkuId(0))),
+            line(ItemRef::UnknownSku("".into())),
+            line(ItemRef::UnknownCode("200".into())),
+        ],
+        tenders: vec![(
+            "cash".into(),
+            Money {
+                currency: Currency::EUR,
+                minor: 0,
+            },
+        )],
+        fiscal_document: "0001-0002".into(),
+        fiscal_device: "99MEX".into(),
+        operator: "7".into(),
+        offline: true,
+        training: true,
+    }
+}
+
+fn quarantined() -> QuarantinedLine {
+    QuarantinedLine {
+        store: "9".into(),
+        item: "x".into(),
+        scanned: true,
+        quantity: i64::MIN,
+        net: Money {
+            currency: Currency::EUR,
+            minor: i64::MIN,
+        },
+        time: Time(-1),
+        unknown_store: true,
+    }
+}
+
+/// Events of every kind; the match makes a new kind fail to compile until it is here.
+fn events() -> Vec<Event> {
+    let known = |event: &Event| match event {
+        Event::StorePut { .. }
+        | Event::CategoryAdded { .. }
+        | Event::ProductPut { .. }
+        | Event::CustomerPut { .. }
+        | Event::OfferPut { .. }
+        | Event::OfferArchived { .. }
+        | Event::OutcomeReported { .. }
+        | Event::Received { .. }
+        | Event::SaleRecorded { .. }
+        | Event::StockMoved { .. }
+        | Event::StockCounted { .. }
+        | Event::ReservationHeld { .. }
+        | Event::ReservationConfirmed { .. }
+        | Event::ReservationReleased { .. }
+        | Event::ReservationExpired { .. }
+        | Event::CheckoutPut { .. }
+        | Event::RequestAnswered { .. }
+        | Event::RequestsForgotten { .. }
+        | Event::CheckoutForgotten { .. } => {}
+    };
+    let events = vec![
+        Event::StorePut {
+            id: StoreId(0),
+            store: Arc::new(store()),
+        },
+        Event::CategoryAdded {
+            id: CategoryId(0),
+            path: "".into(),
+        },
+        Event::ProductPut {
+            id: SkuId(0),
+            product: Arc::new(product()),
+        },
+        Event::CustomerPut {
+            id: CustomerId(1),
+            personal: None,
+            relation: Arc::new(relation()),
+            identifiers: vec![
+                IdentifierHash(0),
+                IdentifierHash(u128::MAX),
+                IdentifierHash(1 << 64),
+            ],
+            created: true,
+        },
+        Event::OfferPut {
+            terms: offer().terms,
+        },
+        Event::OfferArchived {
+            offer_id: "".into(),
+        },
+        Event::OutcomeReported {
+            offer_id: "o".into(),
+            outcome: OutcomeType::Redeem,
+            key: BusinessKey(1),
+        },
+        Event::Received {
+            keys: smallvec![BusinessKey(u128::MAX), BusinessKey(0)],
+            occurred: Time(-1),
+            future: true,
+        },
+        Event::SaleRecorded {
+            sale: Arc::new(sale()),
+        },
+        Event::StockMoved {
+            sku: SkuId(0),
+            store: StoreId(0),
+            delta: 0,
+            damaged: -1,
+            occurred: Time(0),
+        },
+        Event::StockCounted {
+            sku: SkuId(1),
+            store: StoreId(1),
+            on_hand: 0,
+            safety: Some(0),
+            as_of: Time(i64::MIN),
+        },
+        Event::StockCounted {
+            sku: SkuId(1),
+            store: StoreId(1),
+            on_hand: 0,
+            safety: None,
+            as_of: Time(1),
+        },
+        Event::ReservationHeld {
+            reservation: Arc::new(reservation()),
+        },
+        Event::ReservationConfirmed {
+            id: ReservationId(0),
+        },
+        Event::ReservationReleased {
+            id: ReservationId(1),
+        },
+        Event::ReservationExpired {
+            id: ReservationId(u64::MAX),
+        },
+        Event::CheckoutPut {
+            checkout: Arc::new(checkout()),
+        },
+        Event::RequestAnswered {
+            key: RequestKey(7 << 100),
+            payload_hash: u64::MAX,
+        },
+        Event::RequestsForgotten { count: 0 },
+        Event::CheckoutForgotten {
+            checkout_id: "c".into(),
+        },
+    ];
+    events.iter().for_each(known);
+    events
+}
+
+fn replies() -> Vec<Reply> {
+    let held = Some(Arc::new(reservation()));
+    vec![
+        Reply::Put {
+            created: 1,
+            updated: 0,
+            unchanged: u32::MAX,
+        },
+        Reply::Customer {
+            id: CustomerId(0),
+            created: false,
+        },
+        Reply::Offer(Arc::new(offer())),
+        Reply::Outcomes {
+            accepted: 0,
+            duplicates: 2,
+        },
+        Reply::Stock {
+            sku: SkuId(1),
+            store: StoreId(0),
+            level: level(),
+        },
+        Reply::Stock {
+            sku: SkuId(1),
+            store: StoreId(0),
+            level: StockLevel::default(),
+        },
+        Reply::Reservation(Arc::new(reservation())),
+        Reply::CheckoutHold {
+            superseded: true,
+            reservation: None,
+        },
+        Reply::CheckoutHold {
+            superseded: false,
+            reservation: held.clone(),
+        },
+        Reply::CheckoutClosed {
+            result: CheckoutResult::Cancelled,
+            reservation: held,
+        },
+        Reply::CheckoutClosed {
+            result: CheckoutResult::Completed,
+            reservation: None,
+        },
+        Reply::Ingested {
+            warnings: smallvec![],
+        },
+        Reply::Ingested {
+            warnings: smallvec![
+                Warning::UnknownStore,
+                Warning::UnknownSku { line: 0 },
+                Warning::FutureTime,
+                Warning::AmbiguousCustomer,
+                Warning::IdentifierConflict { index: 3 },
+                Warning::ReservationNotSettled { line: usize::MAX },
+            ],
+        },
+        Reply::Duplicate { first: Sequence(0) },
+        Reply::Done,
+    ]
+}
+
+#[test]
+fn every_row_reads_back_and_every_flipped_bit_of_it_is_found() {
+    check_row(&StoreId(7), &store());
+    check_row(&CategoryId(1), &CategoryPath("Pasta > Riso".into()));
+    check_row(&SkuId(u32::MAX), &product());
+    check_row(&CustomerId(1), &personal());
+    check_row(&CustomerId(2), &relation());
+    check_row(&CustomerId(3), &history());
+    check_row(&IdentifierHash(3 << 77), &IdentifierOwner(CustomerId(4)));
+    check_row(&CellKey::new(SkuId(1), StoreId(2)), &level());
+    check_row(&Arc::<str>::from("o"), &offer());
+    check_row(
+        &Arc::<str>::from("ö"),
+        &OutcomeCounts {
+            impressions: u64::MAX,
+            clicks: 1,
+            accepts: 0,
+            declines: 3,
+            redeems: 4,
+        },
+    );
+    check_row(&ReservationId(12), &reservation());
+    check_row(&Arc::<str>::from("c"), &checkout());
+    check_row(&BusinessKey(u128::MAX), &TakenAt(Sequence(1 << 40)));
+    check_row(
+        &RequestKey(0),
+        &AnsweredRequest {
+            payload_hash: 0,
+            sequence: Sequence(8),
+            time: Time(-4),
+        },
+    );
+    check_row(&(Sequence(6), 3), &quarantined());
+}
+
+#[test]
+fn an_entity_of_defaults_reads_back() {
+    check(&StockLevel::default());
+    check(&History::default());
+    check(&Personal::default());
+    check(&Relation::default());
+    check(&OutcomeCounts::default());
+    check(&Counters::default());
+    check(&IdentifierOwner(CustomerId(0)));
+    for store_ref in [StoreRef::Known(StoreId(0)), StoreRef::Unknown("x".into())] {
+        check(&Sale {
+            store: store_ref,
+            customer: None,
+            lines: Vec::new(),
+            tenders: Vec::new(),
+            ..sale()
+        });
+    }
+    for reward in [
+        Reward::AmountOff(Money {
+            currency: Currency::EUR,
+            minor: 0,
+        }),
+        Reward::ExtraPoints(-1),
+    ] {
+        check(&OfferTerms {
+            reward,
+            ..OfferTerms::clone(&offer().terms)
+        });
+    }
+    check(&Meta {
+        counters: Counters {
+            next_customer: 5,
+            ..Counters::default()
+        },
+        first_checksum: 0,
+        last_checksum: 1,
+    });
+}
+
+#[test]
+fn every_event_and_every_reply_reads_back_from_the_log() {
+    events().iter().for_each(check);
+    replies().iter().for_each(check);
+    let mut builder = BatchBuilder::after(Position::default());
+    for (index, reply) in replies().iter().enumerate() {
+        builder.record(Sequence(index as u64 + 1), Time(-1), &events(), Some(reply));
+    }
+    for ((_, key, value), reply) in builder.batch().records().zip(replies()) {
+        let record = record::log::read(key, value.unwrap()).unwrap();
+        assert_eq!(
+            (record.now, record.events, record.reply),
+            (Time(-1), events(), Some(reply))
+        );
+    }
+    let (_, key, value) = builder.batch().records().next().unwrap();
+    every_flipped_bit_is_found(value.unwrap(), |value| {
+        record::log::read(key, value).map(drop)
+    });
+}
+
+#[test]
+fn the_log_never_holds_a_personal_record() {
+    let personal = Personal {
+        customer_id: "name-of-a-person".into(),
+        ..personal()
+    };
+    let put = Event::CustomerPut {
+        id: CustomerId(1),
+        personal: Some(Arc::new(personal)),
+        relation: Arc::new(relation()),
+        identifiers: vec![],
+        created: true,
+    };
+    let mut builder = BatchBuilder::after(Position::default());
+    builder.record(Sequence(1), Time(0), &[put], None);
+    let (_, key, value) = builder.batch().records().next().unwrap();
+    let found = value
+        .unwrap()
+        .windows(16)
+        .any(|window| window == b"name-of-a-person");
+    assert!(!found, "the log holds a customer's name");
+    let record = record::log::read(key, value.unwrap()).unwrap();
+    assert!(matches!(
+        &record.events[0],
+        Event::CustomerPut { personal: None, .. }
+    ));
+}
+
+#[test]
+fn a_value_a_later_version_wrote_is_named_and_not_guessed() {
+    let mut payload = Vec::new();
+    write_payload(&reservation(), &mut payload);
+    // State 9, after the last one known here: the last value of a field counts.
+    payload.extend([4 << 3, 9]);
+    let found = read_payload::<Reservation>(&payload);
+    assert_eq!(found, Err(RecordProblem::field("reservation state", 9)));
+    let sealed = [1 << 3, 7, 2 << 3, 1];
+    assert_eq!(
+        read_payload::<Personal>(&sealed),
+        Err(RecordProblem::UnknownSeal {
+            algorithm: 1,
+            key_id: 7
+        })
+    );
+    // Tag 1000 of an event: a kind of a later version.
+    assert!(matches!(
+        read_payload::<Event>(&[0xc0, 0x3e, 1]),
+        Err(RecordProblem::Field {
+            field: "kind of event",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_field_a_later_version_added_is_passed_over() {
+    let mut payload = Vec::new();
+    write_payload(&level(), &mut payload);
+    payload.extend([0xc0, 0x3e, 1]);
+    assert_eq!(read_payload::<StockLevel>(&payload), Ok(level()));
+}
+
+#[test]
+fn a_usual_stock_row_is_short() {
+    let movements = smallvec![(Time(1_790_000_000_000), -1_000)];
+    let recent = Some(Box::new(RecentMovements {
+        forgotten_until: None,
+        movements,
+    }));
+    let usual = StockLevel {
+        on_hand: 24_000,
+        safety: 2_000,
+        counted_at: Some(Time(1_789_000_000_000)),
+        recent,
+        ..StockLevel::default()
+    };
+    let mut encoder = Encoder::default();
+    let (_, value) = encoder.row(&CellKey::new(SkuId(1), StoreId(1)), &usual);
+    assert!(value.len() <= 32, "{} bytes", value.len());
+}
+
+#[test]
+fn keys_of_the_wrong_length_are_named() {
+    assert_eq!(
+        CellKey::read(&[0; 7]),
+        Err(RecordProblem::KeyLength { length: 7 })
+    );
+    assert_eq!(
+        <(Sequence, u32)>::read(&[0; 13]),
+        Err(RecordProblem::KeyLength { length: 13 })
+    );
+    assert_eq!(Arc::<str>::read(&[0xff]), Err(RecordProblem::KeyText));
+    assert_eq!(
+        Table::ALL.map(Table::number).to_vec(),
+        (1..=17).collect::<Vec<u8>>()
+    );
+}

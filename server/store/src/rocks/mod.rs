@@ -1,0 +1,394 @@
+//! The log and the tables in RocksDB: one write and one sync a batch. Nothing is repaired here: a directory that does
+//! not add up is refused with the reason.
+
+mod format_file;
+mod options;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocksdb::{
+    Cache, ColumnFamily, DB, DBRawIterator, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+    WriteOptions,
+};
+use tillside_engine::ids::Sequence;
+
+use crate::batch::Batch;
+use crate::digest::SnapshotDigest;
+use crate::error::{LogError, OpenError, StoreError};
+use crate::load;
+use crate::log::{Log, LogRecord, Position, Records};
+use crate::mark::{self, Mark};
+use crate::record;
+use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
+
+/// Folder of the database inside the data directory.
+const DATABASE: &str = "rocksdb";
+/// What a write adds to keys and values: reserved at once, so that the batch is not copied while it grows.
+const BYTES_PER_ROW: usize = 16;
+/// Scans read this much ahead: whole files are read in order.
+const READ_AHEAD_BYTES: usize = 2 << 20;
+/// Records at the log's end that are read and checked at every opening: far more than a batch holds.
+const TAIL_RECORDS: u64 = 1024;
+
+/// How to open a data directory.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Open even if what was acknowledged after this sequence is lost.
+    pub accept_loss_after: Option<u64>,
+    /// Bytes of decompressed blocks kept for reads, bounding what a start or a retry leaves in memory.
+    pub block_cache_bytes: usize,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions {
+            accept_loss_after: None,
+            block_cache_bytes: 32 << 20,
+        }
+    }
+}
+
+/// The log in RocksDB.
+pub struct RocksLog {
+    db: Arc<DB>,
+    mark: Mark,
+    position: Position,
+    /// A write failed: nothing more is written.
+    stopped: bool,
+}
+
+impl RocksLog {
+    /// Opens a data directory, or makes a new one, and checks that log, tables and mark belong together.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    pub fn open(directory: impl AsRef<Path>, options: OpenOptions) -> Result<RocksLog, OpenError> {
+        let directory = directory.as_ref();
+        format_file::ensure(directory)?;
+        let db = Arc::new(open_database(directory, &options)?);
+        let tables = RocksTables {
+            db: Arc::clone(&db),
+        };
+        let position = end_of(&tables)?;
+        let found = mark::find(directory)
+            .map_err(|e| format_file::failed(&directory.join(mark::FILE), &e))?;
+        mark::check(
+            directory,
+            found,
+            position,
+            options.accept_loss_after,
+            |sequence| {
+                read_record(&tables, sequence)
+                    .map(|record| record.map(|r| r.checksum))
+                    .map_err(OpenError::Store)
+            },
+        )?;
+        // From here on this end is what counts, durably: also where a loss was accepted.
+        let mark = Mark::open(directory, position).map_err(OpenError::Mark)?;
+        Ok(RocksLog {
+            db,
+            mark,
+            position,
+            stopped: false,
+        })
+    }
+
+    /// Something any thread can compute digests with while this log is written to. It keeps the directory in use.
+    pub fn snapshot_digest_handle(&self) -> SnapshotDigest {
+        SnapshotDigest::new(Arc::clone(&self.db))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
+        let failed = |e: rocksdb::Error| LogError::Write {
+            message: e.into_string(),
+        };
+        let mut families: [Option<&ColumnFamily>; TABLE_SLOTS] = [None; TABLE_SLOTS];
+        for table in Table::ALL {
+            families[usize::from(table.number())] = self.db.cf_handle(table.name());
+        }
+        let rows = batch.records().len() + batch.rows().len();
+        let mut write = WriteBatch::with_capacity_bytes(batch.bytes() + rows * BYTES_PER_ROW);
+        for (table, key, value) in batch.records().chain(batch.rows()) {
+            let Some(family) = families[usize::from(table.number())] else {
+                return Err(LogError::Write {
+                    message: format!("the database has no table {}", table.name()),
+                });
+            };
+            match value {
+                Some(value) => write.put_cf(family, key, value),
+                None => write.delete_cf(family, key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(write, &options).map_err(failed)?;
+        self.position = batch.after();
+        self.mark.write(self.position)
+    }
+}
+
+impl Log for RocksLog {
+    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        if batch.before() != self.position {
+            return Err(LogError::OutOfOrder {
+                log: self.position,
+                batch: batch.before(),
+            });
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // Stopped while the outcome is open, so that not even a panic in between lets another write follow.
+        self.stopped = true;
+        self.write(batch)?;
+        self.stopped = false;
+        Ok(())
+    }
+
+    fn read(&self, sequence: Sequence) -> Result<Option<LogRecord>, StoreError> {
+        read_record(&self.tables(), sequence)
+    }
+
+    fn iterate(&self, from: Sequence) -> Records<'_> {
+        Records::of(self, from)
+    }
+
+    fn position(&self) -> Position {
+        self.position
+    }
+
+    fn upkeep(&mut self) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        self.mark
+            .sync_when_due()
+            .inspect_err(|_| self.stopped = true)
+    }
+}
+
+impl RocksLog {
+    fn tables(&self) -> RocksTables {
+        RocksTables {
+            db: Arc::clone(&self.db),
+        }
+    }
+}
+
+impl Tables for RocksLog {
+    fn cursor(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Box<dyn Cursor + '_>, StoreError> {
+        cursor(&self.db, None, table, from, to)
+    }
+
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
+        last_key(&self.db, None, table)
+    }
+}
+
+/// Tables as they are at each read.
+struct RocksTables {
+    db: Arc<DB>,
+}
+
+impl Tables for RocksTables {
+    fn cursor(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Box<dyn Cursor + '_>, StoreError> {
+        cursor(&self.db, None, table, from, to)
+    }
+
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
+        last_key(&self.db, None, table)
+    }
+}
+
+/// Tables as they were at one moment, while the writer goes on.
+pub(crate) struct SnapshotTables<'d> {
+    db: &'d DB,
+    snapshot: SnapshotWithThreadMode<'d, DB>,
+}
+
+impl<'d> SnapshotTables<'d> {
+    pub(crate) fn of(db: &'d DB) -> Self {
+        SnapshotTables {
+            db,
+            snapshot: db.snapshot(),
+        }
+    }
+}
+
+impl Tables for SnapshotTables<'_> {
+    fn cursor(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Box<dyn Cursor + '_>, StoreError> {
+        cursor(self.db, Some(&self.snapshot), table, from, to)
+    }
+
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
+        last_key(self.db, Some(&self.snapshot), table)
+    }
+}
+
+/// A scan of one table.
+struct RocksCursor<'d> {
+    iterator: DBRawIterator<'d>,
+    table: Table,
+    started: bool,
+}
+
+impl Cursor for RocksCursor<'_> {
+    fn next(&mut self) -> Result<Option<StoredRow<'_>>, StoreError> {
+        // The row handed out last is borrowed until now, so the step forward comes first.
+        if self.started && self.iterator.valid() {
+            self.iterator.next();
+        }
+        self.started = true;
+        if self.iterator.valid() {
+            return Ok(self.iterator.item());
+        }
+        self.iterator
+            .status()
+            .map_err(|e| read_failed(self.table, e))?;
+        Ok(None)
+    }
+}
+
+fn cursor<'d>(
+    db: &'d DB,
+    snapshot: Option<&'d SnapshotWithThreadMode<'_, DB>>,
+    table: Table,
+    from: &[u8],
+    to: Option<&[u8]>,
+) -> Result<Box<dyn Cursor + 'd>, StoreError> {
+    let mut options = read_options(snapshot);
+    options.set_readahead_size(READ_AHEAD_BYTES);
+    // A scan reads every block once: keeping them would only drop what is read again.
+    options.fill_cache(false);
+    if let Some(to) = to {
+        options.set_iterate_upper_bound(to);
+    }
+    let mut iterator = db.raw_iterator_cf_opt(family(db, table)?, options);
+    iterator.seek(from);
+    Ok(Box::new(RocksCursor {
+        iterator,
+        table,
+        started: false,
+    }))
+}
+
+fn last_key(
+    db: &DB,
+    snapshot: Option<&SnapshotWithThreadMode<'_, DB>>,
+    table: Table,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut iterator = db.raw_iterator_cf_opt(family(db, table)?, read_options(snapshot));
+    iterator.seek_to_last();
+    iterator.status().map_err(|e| read_failed(table, e))?;
+    Ok(iterator.key().map(<[u8]>::to_vec))
+}
+
+fn read_options(snapshot: Option<&SnapshotWithThreadMode<'_, DB>>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    if let Some(snapshot) = snapshot {
+        options.set_snapshot(snapshot);
+    }
+    options
+}
+
+fn family(db: &DB, table: Table) -> Result<&ColumnFamily, StoreError> {
+    let missing = || StoreError::Read {
+        table,
+        message: "the database has no such table".to_owned(),
+    };
+    db.cf_handle(table.name()).ok_or_else(missing)
+}
+
+fn read_failed(table: Table, error: rocksdb::Error) -> StoreError {
+    StoreError::Read {
+        table,
+        message: error.into_string(),
+    }
+}
+
+fn read_record(tables: &RocksTables, sequence: Sequence) -> Result<Option<LogRecord>, StoreError> {
+    let key = sequence.to_bytes();
+    let family = family(&tables.db, Table::Log)?;
+    let value = tables
+        .db
+        .get_pinned_cf(family, &key)
+        .map_err(|e| read_failed(Table::Log, e))?;
+    Ok(value
+        .map(|value| record::log::read(&key, &value))
+        .transpose()?)
+}
+
+/// Where the log ends, with its tail read and the counters row compared.
+fn end_of(tables: &RocksTables) -> Result<Position, StoreError> {
+    let last = match tables.last_key(Table::Log)? {
+        Some(key) => Sequence::read(&key).map_err(|problem| problem.at(Table::Log, &key))?,
+        None => Sequence(0),
+    };
+    let from = Sequence(last.0.saturating_sub(TAIL_RECORDS) + 1);
+    let mut end = Position::default();
+    for record in Records::of(tables, from) {
+        end = record?.position();
+    }
+    load::check_meta(tables, end)?;
+    Ok(end)
+}
+
+fn open_database(directory: &Path, options: &OpenOptions) -> Result<DB, OpenError> {
+    let path = directory.join(DATABASE);
+    let env = options::background();
+    let database = options::database(env.as_ref());
+    refuse_unknown_tables(directory, &path, &database)?;
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    DB::open_cf_descriptors(&database, &path, options::tables(&cache))
+        .map_err(|e| not_opened(directory, e))
+}
+
+/// A later version may have added tables; opening without them would leave them behind.
+fn refuse_unknown_tables(
+    directory: &Path,
+    database: &Path,
+    options: &rocksdb::Options,
+) -> Result<(), OpenError> {
+    // RocksDB's file that names its present state: without it there is no database yet.
+    if !database.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let names = DB::list_cf(options, database).map_err(|e| not_opened(directory, e))?;
+    let known =
+        |name: &str| name == "default" || Table::ALL.iter().any(|table| table.name() == name);
+    match names.into_iter().find(|name| !known(name)) {
+        Some(table) => Err(OpenError::UnknownTable {
+            path: directory.to_owned(),
+            table,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn not_opened(directory: &Path, error: rocksdb::Error) -> OpenError {
+    let (path, message): (PathBuf, String) = (directory.to_owned(), error.into_string());
+    // The first is another process, the second another log of this one; RocksDB tells them apart by its words only.
+    if message.contains("While lock file") || message.contains("lock hold by current process") {
+        return OpenError::DataDirInUse { path };
+    }
+    OpenError::Database { path, message }
+}

@@ -1,0 +1,91 @@
+//! How RocksDB is set up, each setting with its reason. One writer, one sync a batch, everything in memory while
+//! serving: reads come at start (scans) and for retries (single records of the log).
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Env,
+    LogLevel, Options,
+};
+
+use crate::table::Table;
+
+const MIB: usize = 1 << 20;
+
+/// Options of the database.
+pub(super) fn database(env: Option<&Env>) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    if let Some(env) = env {
+        options.set_env(env);
+    }
+    // After a kill the last write-ahead log may end in half a write: opening goes up to it. (Absolute consistency would
+    // refuse to open after every kill.) That it may also drop synced writes after a read error is what our own
+    // checksums, the counters row and the file `acknowledged` are for.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // A recycled log file is already allocated, so a sync has no file size to write: a third less time a sync.
+    options.set_recycle_log_file_num(4);
+    // Tables that change seldom would keep old write-ahead logs alive for ever; past this they are flushed. It also
+    // bounds what an opening has to replay.
+    options.set_max_total_wal_size(128 * MIB as u64);
+    // One write-ahead log holds every table's part of a batch and is never off, so after a crash all tables come back at
+    // the same batch; RocksDB refuses to open where one is ahead of the log. Flushing all tables together would give
+    // nothing more and would write seventeen files whenever one memtable is full.
+    options.set_atomic_flush(false);
+    // One thread for flushes and one for compactions a core, at least two: more only take the cores from the runtimes.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    options.set_max_background_jobs((cores as i32 + 1).clamp(3, 8));
+    // Written files reach the disk in small steps, so that a sync of the log never waits behind a whole one.
+    options.set_bytes_per_sync(MIB as u64);
+    // File handles stay below the usual limit of 1024 a process, with room for connections; files beyond it are opened
+    // again when they are read.
+    options.set_max_open_files(256);
+    // RocksDB's own notes: enough for a diagnosis, bounded.
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 * MIB);
+    // Statistics nobody reads, gathered every ten minutes on a thread that wakes for it.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+/// Background threads that yield to the threads that answer: 99.9th percentiles more than halve under load.
+pub(super) fn background() -> Option<Env> {
+    let mut env = Env::new().ok()?;
+    // Compactions may wait. Flushes keep their priority: a late one stops the writer.
+    env.lower_thread_pool_cpu_priority();
+    Some(env)
+}
+
+/// Every table with its options; `cache` is shared by all.
+pub(super) fn tables(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    Table::ALL
+        .iter()
+        .map(|table| ColumnFamilyDescriptor::new(table.name(), self::table(*table, cache)))
+        .collect()
+}
+
+fn table(table: Table, cache: &Cache) -> Options {
+    let mut options = Options::default();
+    // Rows are small and alike: lz4 halves them for almost no time.
+    options.set_compression_type(DBCompressionType::Lz4);
+    // A small memtable stays near the processor's caches, where inserts are cheap, and a flush is short. One being
+    // flushed and one behind it are room for a slow disk before the writer has to wait.
+    let hot = matches!(
+        table,
+        Table::Log | Table::Stock | Table::Histories | Table::BusinessKeys | Table::Requests
+    );
+    options.set_write_buffer_size(if hot { 16 * MIB } else { 4 * MIB });
+    options.set_max_write_buffer_number(4);
+    options.set_target_file_size_base(32 * MIB as u64);
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    // Half the index of 4 kB blocks, and longer runs for lz4; the scans at start read all of it anyway.
+    blocks.set_block_size(16 << 10);
+    // Filters only where single rows are looked up or will be once profiles outgrow memory; elsewhere they are never asked.
+    if matches!(table, Table::Personal | Table::Relations | Table::Histories) {
+        blocks.set_bloom_filter(10.0, false);
+    }
+    options.set_block_based_table_factory(&blocks);
+    options
+}

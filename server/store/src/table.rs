@@ -1,0 +1,236 @@
+//! The tables, their numbers and keys. Numbers and names are part of format 1: none is ever reused or given another
+//! meaning. Keys sort as their numbers do, so that a scan meets them in the engine's own order.
+
+use std::sync::Arc;
+
+use tillside_engine::catalog::CategoryId;
+use tillside_engine::ids::{
+    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
+    StoreId,
+};
+
+use crate::error::{RecordProblem, StoreError};
+
+/// A table of the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Sequence -> what happened.
+    Log = 1,
+    /// One row: counters and the log's last checksum.
+    Meta = 2,
+    /// Store number -> store.
+    Stores = 3,
+    /// Category number -> path.
+    Categories = 4,
+    /// Product number -> product.
+    Products = 5,
+    /// Customer -> envelope with the personal record. The only table with personal data.
+    Personal = 6,
+    /// Customer -> what the retailer told us, without naming the person.
+    Relations = 7,
+    /// Customer -> what the sales say.
+    Histories = 8,
+    /// Keyed hash of an identifier -> customer.
+    Identifiers = 9,
+    /// (product, store) -> level.
+    Stock = 10,
+    /// Offer id -> offer.
+    Offers = 11,
+    /// Offer id -> what became of it.
+    Outcomes = 12,
+    /// Reservation number -> reservation.
+    Reservations = 13,
+    /// Checkout id -> checkout.
+    Checkouts = 14,
+    /// Business key -> sequence that took it.
+    BusinessKeys = 15,
+    /// Request key -> where its answer is.
+    Requests = 16,
+    /// (sequence, line) -> line nobody can book yet.
+    Quarantine = 17,
+}
+
+/// One more than the greatest table number, for arrays indexed by it.
+pub(crate) const TABLE_SLOTS: usize = 18;
+
+impl Table {
+    /// Every table, in the order of the numbers, which is the order of the digest.
+    pub const ALL: [Table; 17] = [
+        Table::Log,
+        Table::Meta,
+        Table::Stores,
+        Table::Categories,
+        Table::Products,
+        Table::Personal,
+        Table::Relations,
+        Table::Histories,
+        Table::Identifiers,
+        Table::Stock,
+        Table::Offers,
+        Table::Outcomes,
+        Table::Reservations,
+        Table::Checkouts,
+        Table::BusinessKeys,
+        Table::Requests,
+        Table::Quarantine,
+    ];
+
+    /// Its number, which is also covered by the checksum of each of its rows.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name, on disk and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Log => "log",
+            Table::Meta => "meta",
+            Table::Stores => "stores",
+            Table::Categories => "categories",
+            Table::Products => "products",
+            Table::Personal => "personal",
+            Table::Relations => "relations",
+            Table::Histories => "histories",
+            Table::Identifiers => "identifiers",
+            Table::Stock => "stock",
+            Table::Offers => "offers",
+            Table::Outcomes => "outcomes",
+            Table::Reservations => "reservations",
+            Table::Checkouts => "checkouts",
+            Table::BusinessKeys => "business_keys",
+            Table::Requests => "requests",
+            Table::Quarantine => "quarantine",
+        }
+    }
+
+    /// A key as people read it in a message: text where the key is text, a number or hexadecimal digits elsewhere.
+    pub(crate) fn key_text(self, key: &[u8]) -> String {
+        match self {
+            Table::Meta | Table::Offers | Table::Outcomes | Table::Checkouts => {
+                format!("{:?}", String::from_utf8_lossy(key))
+            }
+            Table::Log
+            | Table::Stores
+            | Table::Categories
+            | Table::Products
+            | Table::Personal
+            | Table::Relations
+            | Table::Histories
+            | Table::Reservations
+                if key.len() <= 8 =>
+            {
+                key.iter()
+                    .fold(0u64, |number, byte| number << 8 | u64::from(*byte))
+                    .to_string()
+            }
+            _ => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
+
+/// A row as it is stored: key and framed value.
+pub type StoredRow<'c> = (&'c [u8], &'c [u8]);
+
+/// Reads rows of one table in key order.
+pub trait Cursor {
+    /// The next row; `None` at the end of the range.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] where the medium cannot be read.
+    fn next(&mut self) -> Result<Option<StoredRow<'_>>, StoreError>;
+}
+
+/// Tables that can be read: a database, a snapshot of one, or the memory of a test.
+pub trait Tables {
+    /// A cursor over the keys from `from` (included) to `to` (excluded; `None`: to the end).
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] where the medium cannot be read.
+    fn cursor(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Box<dyn Cursor + '_>, StoreError>;
+
+    /// The greatest key of a table.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] where the medium cannot be read.
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError>;
+}
+
+/// The only key of [`Table::Meta`].
+pub(crate) const META_KEY: &[u8] = b"state";
+
+/// A key in its order-preserving form.
+pub(crate) trait Key: Sized {
+    fn write(&self, out: &mut Vec<u8>);
+    fn read(bytes: &[u8]) -> Result<Self, RecordProblem>;
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+}
+
+macro_rules! number_keys {
+    ($($name:ident($number:ty)),* $(,)?) => {$(
+        impl Key for $name {
+            fn write(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.0.to_be_bytes());
+            }
+
+            fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
+                let bytes = bytes.try_into().map_err(|_| RecordProblem::KeyLength { length: bytes.len() })?;
+                Ok($name(<$number>::from_be_bytes(bytes)))
+            }
+        }
+    )*};
+}
+
+number_keys!(
+    Sequence(u64),
+    StoreId(u32),
+    CategoryId(u32),
+    SkuId(u32),
+    CustomerId(u64),
+    IdentifierHash(u128),
+    CellKey(u64),
+    ReservationId(u64),
+    BusinessKey(u128),
+    RequestKey(u128),
+);
+
+impl Key for (Sequence, u32) {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        out.extend_from_slice(&self.1.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
+        match (bytes.first_chunk::<8>(), bytes.last_chunk::<4>()) {
+            (Some(sequence), Some(line)) if bytes.len() == 12 => Ok((
+                Sequence(u64::from_be_bytes(*sequence)),
+                u32::from_be_bytes(*line),
+            )),
+            _ => Err(RecordProblem::KeyLength {
+                length: bytes.len(),
+            }),
+        }
+    }
+}
+
+impl Key for Arc<str> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
+        std::str::from_utf8(bytes)
+            .map(Arc::from)
+            .map_err(|_| RecordProblem::KeyText)
+    }
+}
