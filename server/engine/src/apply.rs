@@ -1,6 +1,7 @@
 //! The only place where state changes. `apply` decides nothing and cannot fail: an event that does not fit the state is
 //! a programmer's error and stops the process before anything of it is acknowledged.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -184,13 +185,17 @@ fn put_store(state: &State, id: StoreId, store: &Arc<Store>, touched: &mut Touch
 
 fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut Touched) {
     if let Some(old) = state.products.items.insert(id, Arc::clone(product)) {
-        old.gtins.iter().filter(|g| !product.gtins.contains(g)).for_each(|g| drop(state.gtins.remove(g)));
+        for gtin in old.gtins.iter().filter(|g| !product.gtins.contains(g)) {
+            state.gtins.remove(gtin);
+        }
         if old.plu != product.plu {
             state.plus.remove(&old.plu);
         }
     }
     state.products.numbers.insert(Arc::clone(&product.sku), id);
-    product.gtins.iter().for_each(|gtin| drop(state.gtins.insert(*gtin, id)));
+    for gtin in &product.gtins {
+        state.gtins.insert(*gtin, id);
+    }
     if !product.plu.is_empty() {
         state.plus.insert(Arc::clone(&product.plu), id);
     }
@@ -277,7 +282,9 @@ fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
         return;
     }
     if sale.kind == SaleKind::Sale {
-        for offer_id in sale.lines.iter().flat_map(|l| &l.offer_ids) {
+        // An offer that discounted several lines of a receipt was redeemed once.
+        let redeemed: BTreeSet<&Arc<str>> = sale.lines.iter().flat_map(|l| &l.offer_ids).collect();
+        for offer_id in redeemed {
             count_outcome(state, offer_id, OutcomeType::Redeem, touched);
         }
     }
@@ -430,7 +437,9 @@ impl State {
         self.active_offers.set(active);
         self.store_index.set(StoreIndex::build(self.stores.items.iter().map(|e| (*e.key(), Arc::clone(e.value())))));
         for entry in &self.products.items {
-            entry.gtins.iter().for_each(|gtin| drop(self.gtins.insert(*gtin, *entry.key())));
+            for gtin in &entry.gtins {
+                self.gtins.insert(*gtin, *entry.key());
+            }
             if !entry.plu.is_empty() {
                 self.plus.insert(Arc::clone(&entry.plu), *entry.key());
             }

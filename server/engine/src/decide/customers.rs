@@ -9,7 +9,7 @@ use crate::customer::{Contacts, Customer, Personal, Relation};
 use crate::decide::{Decided, known_store};
 use crate::event::Event;
 use crate::identity::IdentifierKind;
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, IdentifierHash};
 use crate::limits::{IDENTIFIERS_PER_CUSTOMER_MAX, SEGMENTS_MAX};
 use crate::reject::Rejection;
 use crate::reply::{Reply, Warning};
@@ -60,19 +60,16 @@ pub(super) fn import(
 }
 
 /// A customer for a sale with an identifier nobody knows.
-pub(super) fn provisional(state: &State, identifiers: &[SeenIdentifier], offset: u64) -> (CustomerId, Event) {
-    let id = CustomerId(state.counters().next_customer.max(1) + offset);
-    let personal = Personal {
-        customer_id: own_id(id),
-        contacts: Contacts::default(),
-        identifiers: identifiers.iter().map(|s| s.known.clone()).collect(),
-    };
-    let relation = Relation { provisional: true, ..Relation::default() };
+pub(super) fn provisional(state: &State, identifiers: &[SeenIdentifier], ctx: &Ctx) -> (CustomerId, Event) {
+    let id = CustomerId(state.counters().next_customer.max(1));
+    let mut personal = Personal { customer_id: own_id(id), ..Personal::default() };
+    let identifiers = add_new(&mut personal, identifiers);
+    let relation = Relation { provisional: true, version: ctx.seq, ..Relation::default() };
     let event = Event::CustomerPut {
         id,
         personal: Some(Arc::new(personal)),
         relation: Arc::new(relation),
-        identifiers: identifiers.iter().map(|s| s.hash).collect(),
+        identifiers,
         created: true,
     };
     (id, event)
@@ -165,13 +162,7 @@ fn finish(
     created: bool,
     ctx: &Ctx,
 ) -> Result<Option<Event>, Rejection> {
-    let mut added = Vec::new();
-    for seen in identifiers {
-        if !personal.identifiers.iter().any(|k| k.identifier == seen.known.identifier) {
-            personal.identifiers.push(seen.known.clone());
-            added.push(seen.hash);
-        }
-    }
+    let added = add_new(&mut personal, identifiers);
     if personal.identifiers.len() > IDENTIFIERS_PER_CUSTOMER_MAX {
         return Err(Rejection::LimitExceeded { what: "identifiers of one customer", max: IDENTIFIERS_PER_CUSTOMER_MAX });
     }
@@ -184,6 +175,18 @@ fn finish(
     relation.version = ctx.seq;
     let personal = if personal == *before.personal { Arc::clone(&before.personal) } else { Arc::new(personal) };
     Ok(Some(Event::CustomerPut { id, personal: Some(personal), relation: Arc::new(relation), identifiers: added, created }))
+}
+
+/// Adds the identifiers not on record yet, each once; answers their index entries.
+fn add_new(personal: &mut Personal, identifiers: &[SeenIdentifier]) -> Vec<IdentifierHash> {
+    let mut added = Vec::new();
+    for seen in identifiers {
+        if !personal.identifiers.iter().any(|k| k.identifier == seen.known.identifier) {
+            personal.identifiers.push(seen.known.clone());
+            added.push(seen.hash);
+        }
+    }
+    added
 }
 
 fn fill(to: &mut Contacts, from: &Contacts) {

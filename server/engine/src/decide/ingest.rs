@@ -20,6 +20,8 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
         return Ok((Reply::Duplicate { first }, Vec::new()));
     }
     let (occurred, future) = clamp(ingest.occurred.unwrap_or(ctx.now), ctx.now);
+    let paid = if let IngestPayload::Sale(draft) = &ingest.payload { draft.paid } else { None };
+    let future = future || paid.is_some_and(|paid| clamp(paid, ctx.now).1);
     let mut warnings: SmallVec<[Warning; 1]> = SmallVec::new();
     if future {
         warnings.push(Warning::FutureTime);
@@ -53,7 +55,7 @@ fn sale(
         warnings.push(Warning::UnknownStore);
     }
     let time = draft.paid.map_or(occurred, |paid| clamp(paid, ctx.now).0);
-    let customer = if draft.kind == SaleKind::Neutral { None } else { customer_of(state, &draft.identifiers, warnings, events) };
+    let customer = if draft.kind == SaleKind::Neutral { None } else { customer_of(state, &draft.identifiers, ctx, warnings, events) };
     let mut booking = Booking { state, store, time, kind: draft.kind, settled: SmallVec::new() };
     let lines = draft.lines.iter().enumerate().map(|(i, line)| booking.line(i, line, warnings)).collect();
     let mut sale = Sale {
@@ -89,6 +91,7 @@ fn points(sale: &Sale, rules: &Rules) -> i64 {
 fn customer_of(
     state: &State,
     identifiers: &[SeenIdentifier],
+    ctx: &Ctx,
     warnings: &mut SmallVec<[Warning; 1]>,
     events: &mut Vec<Event>,
 ) -> Option<CustomerId> {
@@ -103,7 +106,7 @@ fn customer_of(
         }
         None if identifiers.is_empty() => None,
         None => {
-            let (id, event) = customers::provisional(state, identifiers, 0);
+            let (id, event) = customers::provisional(state, identifiers, ctx);
             events.push(event);
             Some(id)
         }

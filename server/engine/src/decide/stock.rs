@@ -42,6 +42,8 @@ pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx
     if as_of > ctx.now.plus_ms(CLOCK_SKEW_MS_MAX) {
         return Err(Rejection::CountInFuture);
     }
+    // A clock a little ahead is tolerated, but the count must not swallow what is sold until then.
+    let as_of = as_of.min(ctx.now);
     let mut level = state.level(sku, store);
     let on_hand = level.after_count(count.on_hand, as_of).map_err(Rejection::CountTooOld)?;
     level.set_count(on_hand, count.safety, as_of);

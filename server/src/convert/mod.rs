@@ -1,0 +1,17 @@
+//! The one place that knows both the wire and the domain: requests become checked domain values, with every bad field
+//! collected, and domain values become answers. Nothing here looks at a clock or changes state.
+
+pub mod acks;
+pub mod basket;
+pub mod catalog;
+pub mod checkout;
+pub mod checks;
+pub mod customer;
+pub mod fulfillment;
+pub mod identifiers;
+pub mod ingest;
+pub mod offer;
+pub mod paging;
+pub mod profile;
+pub mod stock;
+pub mod values;

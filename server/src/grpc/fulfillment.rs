@@ -1,0 +1,313 @@
+//! Where can they get it?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use geo::Point;
+use tillside_engine::command::{Command, Reserve, WantedLine};
+use tillside_engine::ids::StoreId;
+use tillside_engine::limits::CANDIDATES_MAX;
+use tillside_engine::reject::Rejection;
+use tillside_engine::reply::Reply;
+use tillside_engine::routing::{Plan, PlanQuery, plan};
+use tillside_proto::v1::{self, fulfillment_service_server::FulfillmentService};
+use tonic::{Request, Response, Status};
+
+use super::open;
+use crate::app::App;
+use crate::convert::checks::{Checks, Path};
+use crate::convert::fulfillment::{
+    Wanted, candidates, hold_ms, limit_mm, lines, max_options, place, reservation_id, store,
+    wire_plan, wire_reservation,
+};
+use crate::errors;
+use crate::sequencer::{Answer, RequestStamp, SubmitError};
+
+/// How often a reservation is planned where every candidate is taken between plan and decision.
+const ATTEMPTS_MAX: usize = 3;
+
+/// Handlers of `FulfillmentService`.
+#[derive(Debug)]
+pub struct Handlers(pub(super) Arc<App>);
+
+/// A hold to make.
+pub(super) struct Hold<'a> {
+    pub(super) order_id: Arc<str>,
+    pub(super) wanted: &'a Wanted,
+    pub(super) only_store: Option<StoreId>,
+    pub(super) require_open_now: bool,
+    pub(super) hold_ms: i64,
+    /// Set for a checkout: without a candidate the command goes all the same, to give an earlier revision's hold back.
+    pub(super) checkout_revision: Option<i64>,
+}
+
+impl App {
+    /// Plans and holds. Candidates that were taken between plan and decision are planned anew, a few times.
+    pub(super) async fn hold(
+        &self,
+        hold: &Hold<'_>,
+        stamp: RequestStamp,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, SubmitError> {
+        // The sequencer answers a retry before it looks at the command, so it must get there even when stock is gone.
+        let is_retry = self.state.requests.contains_key(&stamp.key);
+        let must_send = is_retry || hold.checkout_revision.is_some();
+        for _ in 0..ATTEMPTS_MAX {
+            let reserve = Reserve {
+                order_id: Arc::clone(&hold.order_id),
+                lines: hold.wanted.lines.clone(),
+                candidates: if hold.wanted.lines.is_empty() {
+                    Default::default()
+                } else {
+                    candidates(&self.plan_hold(hold))
+                },
+                hold_ms: hold.hold_ms,
+                checkout_revision: hold.checkout_revision,
+            };
+            if reserve.candidates.is_empty() && !must_send {
+                return Err(Rejection::InsufficientStock.into());
+            }
+            match self
+                .submit(Command::Reserve(reserve), stamp, deadline)
+                .await
+            {
+                Err(SubmitError::Rejected(Rejection::Contended)) => {}
+                other => return other,
+            }
+        }
+        Err(Rejection::Contended.into())
+    }
+
+    fn plan_hold(&self, hold: &Hold<'_>) -> Plan {
+        // What the order holds now is its own: a shopper is never blocked by it.
+        let own = self
+            .state
+            .orders
+            .get(&hold.order_id)
+            .map(|id| *id)
+            .and_then(|id| self.state.reservation(id));
+        let query = PlanQuery {
+            origin: hold.wanted.origin,
+            lines: &hold.wanted.lines,
+            limit_mm: hold.wanted.limit_mm(),
+            max_options: CANDIDATES_MAX,
+            require_open_now: hold.require_open_now,
+            only_store: hold.only_store,
+            now: self.now(),
+            credit: own.as_deref(),
+        };
+        let mut plan = plan(&self.state, &query);
+        // A named store is taken whatever its distance, unless the caller gave a limit as well.
+        if let (Some(_), Some(limit)) = (hold.only_store, hold.wanted.limit_mm) {
+            plan.options.retain(|option| option.distance_mm <= limit);
+        }
+        plan
+    }
+
+    fn reservation_of(&self, answer: &Answer) -> Result<Response<v1::Reservation>, Status> {
+        let Reply::Reservation(reservation) = &answer.reply else {
+            return Err(errors::defect("a reservation was expected"));
+        };
+        Ok(Response::new(wire_reservation(
+            &self.state,
+            reservation,
+            self.now(),
+        )))
+    }
+}
+
+#[tonic::async_trait]
+impl FulfillmentService for Handlers {
+    async fn plan_fulfillment(
+        &self,
+        request: Request<v1::PlanFulfillmentRequest>,
+    ) -> Result<Response<v1::FulfillmentPlan>, Status> {
+        let (app, request) = (&*self.0, request.get_ref());
+        let root = Path::ROOT;
+        let (mut checks, mut unknown) = (Checks::default(), None);
+        let origin = place(
+            &app.state,
+            &mut checks,
+            &mut unknown,
+            root.field("origin"),
+            request.origin.as_ref(),
+        );
+        let given = request.origin.as_ref().is_some_and(|o| o.place.is_some());
+        checks.require(
+            given,
+            root.field("origin"),
+            "is required: a location or a store_id",
+        );
+        let lines = lines(
+            &app.state,
+            &mut checks,
+            &mut unknown,
+            root,
+            &request.lines,
+            1,
+        );
+        let limit = limit_mm(
+            &mut checks,
+            root.field("max_distance_meters"),
+            request.max_distance_meters,
+        );
+        let max_options = max_options(&mut checks, root.field("max_options"), request.max_options);
+        checks.finish()?;
+        if let Some(unknown) = unknown {
+            return Err(errors::rejected(&unknown));
+        }
+        let wanted = Wanted {
+            origin: origin.unwrap_or_else(|| Point::new(0.0, 0.0)),
+            lines,
+            limit_mm: limit,
+        };
+        let sequence = app.state.snapshot_sequence();
+        let query = PlanQuery {
+            origin: wanted.origin,
+            lines: &wanted.lines,
+            limit_mm: wanted.limit_mm(),
+            max_options,
+            require_open_now: request.require_open_now,
+            only_store: None,
+            now: app.now(),
+            credit: None,
+        };
+        Ok(Response::new(wire_plan(
+            &app.state,
+            &plan(&app.state, &query),
+            &wanted.lines,
+            sequence.0,
+        )))
+    }
+
+    async fn reserve_fulfillment(
+        &self,
+        request: Request<v1::ReserveFulfillmentRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let app = &*self.0;
+        let root = Path::ROOT;
+        let (mut checks, mut unknown) = (Checks::default(), None);
+        let (request, stamp, deadline) = open(request, &mut checks);
+        let order_id = checks.id(root.field("order_id"), &request.order_id);
+        let origin = place(
+            &app.state,
+            &mut checks,
+            &mut unknown,
+            root.field("origin"),
+            request.origin.as_ref(),
+        );
+        checks.optional_id(root.field("store_id"), &request.store_id);
+        let named = (!request.store_id.is_empty()).then_some(request.store_id.as_str());
+        let only_store =
+            named.and_then(|id| store(&app.state, &mut unknown, root.field("store_id"), id));
+        let given = named.is_some() || request.origin.as_ref().is_some_and(|o| o.place.is_some());
+        checks.require(
+            given,
+            root.field("origin"),
+            "is required unless store_id is set",
+        );
+        let lines: Vec<WantedLine> = lines(
+            &app.state,
+            &mut checks,
+            &mut unknown,
+            root,
+            &request.lines,
+            1,
+        );
+        let limit = limit_mm(
+            &mut checks,
+            root.field("max_distance_meters"),
+            request.max_distance_meters,
+        );
+        let hold_ms = hold_ms(
+            &mut checks,
+            root.field("hold_duration"),
+            request.hold_duration.as_ref(),
+        );
+        checks.finish()?;
+        if let Some(unknown) = unknown {
+            return Err(errors::rejected(&unknown));
+        }
+        let at_store = || {
+            only_store
+                .and_then(|id| app.state.stores.get(id))
+                .map(|s| s.location)
+        };
+        let origin = origin
+            .or_else(at_store)
+            .unwrap_or_else(|| Point::new(0.0, 0.0));
+        let wanted = Wanted {
+            origin,
+            lines,
+            limit_mm: limit,
+        };
+        let require_open_now = request.require_open_now;
+        let hold = Hold {
+            order_id,
+            wanted: &wanted,
+            only_store,
+            require_open_now,
+            hold_ms,
+            checkout_revision: None,
+        };
+        app.reservation_of(&app.hold(&hold, stamp, deadline).await?)
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<v1::GetReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let app = &*self.0;
+        let mut checks = Checks::default();
+        let value = &request.get_ref().reservation_id;
+        let id = reservation_id(&mut checks, value);
+        checks.finish()?;
+        let found = id.and_then(|id| app.state.reservation(id));
+        let unknown = || {
+            errors::rejected(&Rejection::UnknownReservation {
+                reservation_id: value.as_str().into(),
+            })
+        };
+        Ok(Response::new(wire_reservation(
+            &app.state,
+            &found.ok_or_else(unknown)?,
+            app.now(),
+        )))
+    }
+
+    async fn confirm_reservation(
+        &self,
+        request: Request<v1::ConfirmReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let mut checks = Checks::default();
+        let (request, stamp, deadline) = open(request, &mut checks);
+        let id = reservation_id(&mut checks, &request.reservation_id);
+        checks.finish()?;
+        let unknown = || {
+            errors::rejected(&Rejection::UnknownReservation {
+                reservation_id: request.reservation_id.as_str().into(),
+            })
+        };
+        let command = Command::ConfirmReservation(id.ok_or_else(unknown)?);
+        self.0
+            .reservation_of(&self.0.submit(command, stamp, deadline).await?)
+    }
+
+    async fn release_reservation(
+        &self,
+        request: Request<v1::ReleaseReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let mut checks = Checks::default();
+        let (request, stamp, deadline) = open(request, &mut checks);
+        let id = reservation_id(&mut checks, &request.reservation_id);
+        checks.finish()?;
+        let unknown = || {
+            errors::rejected(&Rejection::UnknownReservation {
+                reservation_id: request.reservation_id.as_str().into(),
+            })
+        };
+        let command = Command::ReleaseReservation(id.ok_or_else(unknown)?);
+        self.0
+            .reservation_of(&self.0.submit(command, stamp, deadline).await?)
+    }
+}

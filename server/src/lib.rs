@@ -1,0 +1,22 @@
+//! The Tillside server: the edge between the wire and the engine.
+//!
+//! Requests come in over gRPC ([`edge`]), are checked and turned into domain types in one place ([`convert`]), answered by
+//! reading the state on the caller's own task or by one command through the [`sequencer`], and turned back. Nothing here
+//! decides anything about customers, offers or stock: that is the engine's.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod convert;
+pub mod edge;
+pub mod errors;
+pub mod gate;
+pub mod grpc;
+pub mod health;
+pub mod http;
+pub mod keys;
+pub mod logging;
+pub mod requests;
+pub mod sequencer;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,174 @@
+//! Batches without threads: decide, apply, gather, write. After a failed write memory is ahead of the disk, so the
+//! owner must stop for good; nothing here retries a sync.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tillside_engine::apply::{Touched, apply};
+use tillside_engine::command::Command;
+use tillside_engine::ctx::Ctx;
+use tillside_engine::decide::{Rules, decide};
+use tillside_engine::event::Event;
+use tillside_engine::ids::{RequestKey, Sequence};
+use tillside_engine::limits::{REQUEST_WINDOW_MS, REQUESTS_FORGOTTEN_PER_COMMAND_MAX, REQUESTS_MAX, TIMERS_PER_BATCH_MAX};
+use tillside_engine::reject::Rejection;
+use tillside_engine::reply::Reply;
+use tillside_engine::state::{State, lock};
+use tillside_engine::units::Time;
+use tillside_store::{BatchBuilder, Log, LogError};
+
+use super::handle::Answer;
+
+/// Who asked, and what: a retry is recognised by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestStamp {
+    /// (principal, request id).
+    pub key: RequestKey,
+    /// The request without its id.
+    pub payload_hash: u64,
+}
+
+/// A command with what the sequencer must know about it.
+#[derive(Debug)]
+pub struct Submission {
+    /// The command.
+    pub command: Command,
+    /// For calls with a request id.
+    pub request: Option<RequestStamp>,
+    /// Past it nobody waits for the answer, and nothing is done.
+    pub deadline: Option<Instant>,
+}
+
+/// Decides and gathers one batch at a time.
+pub struct Core {
+    state: Arc<State>,
+    rules: Rules,
+    log: Box<dyn Log>,
+    builder: BatchBuilder,
+    touched: Touched,
+    /// Answers of this batch that a retry may ask for before they are on disk.
+    answered: Vec<(Sequence, Reply)>,
+    records: usize,
+}
+
+impl Core {
+    /// A core over a loaded state and the log it was loaded from.
+    pub fn new(state: Arc<State>, rules: Rules, log: Box<dyn Log>) -> Self {
+        let builder = BatchBuilder::after(log.position());
+        Core { state, rules, log, builder, touched: Touched::default(), answered: Vec::new(), records: 0 }
+    }
+
+    /// Fires what is due at `now`; true where more is due than one batch may take.
+    pub fn fire_timers(&mut self, now: Time) -> bool {
+        let now = self.state.time_at_least(now);
+        let due = self.state.due_timers(now, TIMERS_PER_BATCH_MAX);
+        let full = due.len() == TIMERS_PER_BATCH_MAX;
+        for timer in due {
+            let decided = self.decide_and_apply(&Command::Timer(timer), None, now);
+            debug_assert!(decided.is_ok(), "a timer is never refused");
+        }
+        full
+    }
+
+    /// Decides one command. The answer may be given only after [`Self::commit`]; so may a refusal, which may rest on
+    /// changes of this batch.
+    pub fn submit(&mut self, submission: &Submission, now: Time) -> Result<Answer, Rejection> {
+        if submission.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Rejection::DeadlineExceeded);
+        }
+        if let Some(stamp) = submission.request
+            && let Some(answered) = self.state.requests.get(&stamp.key).map(|a| *a)
+        {
+            if answered.payload_hash != stamp.payload_hash {
+                return Err(Rejection::RequestIdReused);
+            }
+            return self.answer_again(answered.sequence);
+        }
+        self.decide_and_apply(&submission.command, submission.request, self.state.time_at_least(now))
+    }
+
+    fn answer_again(&self, sequence: Sequence) -> Result<Answer, Rejection> {
+        let in_batch = self.answered.iter().find(|(s, _)| *s == sequence).map(|(_, reply)| reply.clone());
+        let reply = match in_batch {
+            Some(reply) => Some(reply),
+            None => match self.log.read(sequence) {
+                Ok(record) => record.and_then(|r| r.reply),
+                Err(error) => {
+                    tracing::error!(%error, sequence = sequence.0, "the first answer of a repeated request cannot be read");
+                    None
+                }
+            },
+        };
+        reply.map(|reply| Answer { sequence, reply }).ok_or(Rejection::AnswerUnreadable)
+    }
+
+    fn decide_and_apply(&mut self, command: &Command, request: Option<RequestStamp>, now: Time) -> Result<Answer, Rejection> {
+        let current = self.state.snapshot_sequence();
+        let ctx = Ctx { seq: Sequence(current.0 + 1), now };
+        let (reply, mut events) = decide(&self.state, &self.rules, command, &ctx)?;
+        if let Some(stamp) = request {
+            events.push(Event::RequestAnswered { key: stamp.key, payload_hash: stamp.payload_hash });
+            let count = self.forgettable_requests(now);
+            if count > 0 {
+                events.push(Event::RequestsForgotten { count });
+            }
+        }
+        if events.is_empty() {
+            return Ok(Answer { sequence: current, reply });
+        }
+        apply(&self.state, &events, &ctx, &mut self.touched);
+        let kept = request.is_some().then_some(&reply);
+        self.builder.record(ctx.seq, now, &events, kept);
+        if request.is_some() {
+            self.answered.push((ctx.seq, reply.clone()));
+        }
+        self.records += 1;
+        Ok(Answer { sequence: ctx.seq, reply })
+    }
+
+    /// How many of the oldest remembered requests may go: past the window, or over the bound.
+    fn forgettable_requests(&self, now: Time) -> u32 {
+        let order = lock(&self.state.request_order);
+        let excess = (order.len() + 1).saturating_sub(REQUESTS_MAX);
+        let outlived = |key: &&RequestKey| {
+            let answered = self.state.requests.get(*key);
+            answered.is_none_or(|a| a.time.plus_ms(REQUEST_WINDOW_MS) <= now)
+        };
+        let old = order.iter().take(REQUESTS_FORGOTTEN_PER_COMMAND_MAX).take_while(outlived).count();
+        old.max(excess).min(REQUESTS_FORGOTTEN_PER_COMMAND_MAX) as u32
+    }
+
+    /// Rows this batch would write: what bounds its bulk share.
+    pub fn batch_rows(&self) -> usize {
+        self.touched.cells.len() + self.touched.histories.len() + self.touched.business_keys.len() + self.records
+    }
+
+    /// Commands in this batch that changed something.
+    pub fn batch_records(&self) -> usize {
+        self.records
+    }
+
+    /// Makes the batch durable: one write, one sync. After an error memory is ahead of the disk.
+    pub fn commit(&mut self) -> Result<(), LogError> {
+        if self.records == 0 {
+            return Ok(());
+        }
+        self.builder.rows(&self.state, &self.touched);
+        self.log.append(self.builder.batch())?;
+        self.builder.clear();
+        self.touched.clear();
+        self.answered.clear();
+        self.records = 0;
+        Ok(())
+    }
+
+    /// The log's upkeep that need not wait for a batch; about once a second.
+    pub fn upkeep(&mut self) -> Result<(), LogError> {
+        self.log.upkeep()
+    }
+
+    /// The state.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+}

@@ -1,0 +1,163 @@
+//! How the edge reaches the sequencer: two lanes with different manners. A till waits in the interactive lane, which is
+//! refused when full; bulk waits for room. Answers come back in batches, one wake for each runtime.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crossbeam::channel::{Sender, TrySendError};
+use tillside_engine::command::Ingest;
+use tillside_engine::ids::Sequence;
+use tillside_engine::reject::Rejection;
+use tillside_engine::reply::Reply;
+use tillside_engine::units::Time;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::core::Submission;
+
+/// A durable answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Sequence of the change, or of the state it was decided on where nothing changed.
+    pub sequence: Sequence,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The domain said no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The interactive lane is full.
+    #[error("the server has more commands waiting than it may; try again shortly")]
+    Overloaded,
+    /// The storage has failed, or the server is stopping.
+    #[error("the server takes no changes: its storage has failed or it is stopping")]
+    Unavailable,
+}
+
+/// Answers to one submission of the bulk lane, in order.
+pub(super) type BulkAnswers = Vec<Result<Answer, Rejection>>;
+
+/// Something finished, to be told to the task that waits.
+pub(super) enum Completion {
+    One(oneshot::Sender<Result<Answer, Rejection>>, Result<Answer, Rejection>),
+    Many(oneshot::Sender<BulkAnswers>, BulkAnswers),
+    Clock(oneshot::Sender<Time>, Time),
+}
+
+impl Completion {
+    /// Tells it. A task that no longer waits is no error.
+    pub(super) fn tell(self) {
+        match self {
+            Completion::One(to, answer) => drop(to.send(answer)),
+            Completion::Many(to, answers) => drop(to.send(answers)),
+            Completion::Clock(to, now) => drop(to.send(now)),
+        }
+    }
+}
+
+/// Where completions of one runtime go; `None`: they are told one by one from the sequencer's thread.
+pub(super) type Lane = Option<mpsc::UnboundedSender<Vec<Completion>>>;
+
+pub(super) struct OneWork {
+    pub(super) submission: Submission,
+    pub(super) lane: u32,
+    pub(super) to: oneshot::Sender<Result<Answer, Rejection>>,
+}
+
+pub(super) struct ManyWork {
+    pub(super) events: Vec<Ingest>,
+    pub(super) lane: u32,
+    pub(super) to: oneshot::Sender<BulkAnswers>,
+}
+
+pub(super) enum Control {
+    /// A runtime joins under the number it was given.
+    Join(u32, mpsc::UnboundedSender<Vec<Completion>>),
+    /// Moves the simulated clock.
+    Advance(Time, oneshot::Sender<Time>),
+    /// Finish what is queued, then end.
+    Stop,
+}
+
+pub(super) struct Shared {
+    pub(super) interactive: Sender<OneWork>,
+    pub(super) bulk: Sender<ManyWork>,
+    pub(super) control: Sender<Control>,
+    pub(super) bulk_room: Semaphore,
+    pub(super) durable: AtomicU64,
+    pub(super) lanes: std::sync::atomic::AtomicU32,
+}
+
+/// The edge's side of the sequencer; cheap to clone.
+#[derive(Clone)]
+pub struct SequencerHandle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) lane: u32,
+}
+
+impl SequencerHandle {
+    /// A handle whose answers come in one wake a batch to the current tokio runtime. Call it once on each runtime.
+    pub fn on_this_runtime(&self) -> Self {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Completion>>();
+        let lane = self.shared.lanes.fetch_add(1, Ordering::AcqRel) + 1;
+        if self.shared.control.send(Control::Join(lane, sender)).is_ok() {
+            // Ends when the sequencer drops its side.
+            tokio::spawn(async move {
+                while let Some(batch) = receiver.recv().await {
+                    batch.into_iter().for_each(Completion::tell);
+                }
+            });
+        }
+        SequencerHandle { shared: Arc::clone(&self.shared), lane }
+    }
+
+    /// Submits a command a till waits for. A full lane is refused at once: waiting would only make everybody late.
+    pub async fn interactive(&self, submission: Submission) -> Result<Answer, SubmitError> {
+        let (to, answer) = oneshot::channel();
+        let work = OneWork { submission, lane: self.lane, to };
+        match self.shared.interactive.try_send(work) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
+            Err(TrySendError::Disconnected(_)) => return Err(SubmitError::Unavailable),
+        }
+        Ok(answer.await.map_err(|_| SubmitError::Unavailable)??)
+    }
+
+    /// Submits events of one message; waits for room, then until they are durable.
+    pub async fn bulk(&self, events: Vec<Ingest>) -> Result<Vec<Result<Answer, Rejection>>, SubmitError> {
+        let _room = self.shared.bulk_room.acquire().await.map_err(|_| SubmitError::Unavailable)?;
+        let (to, answers) = oneshot::channel();
+        let work = ManyWork { events, lane: self.lane, to };
+        // The permits are as many as the channel has places, so it is full only where it is closed.
+        self.shared.bulk.try_send(work).map_err(|_| SubmitError::Unavailable)?;
+        answers.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Moves the simulated clock and fires what becomes due; answers the clock after it.
+    pub async fn advance_clock(&self, now: Time) -> Result<Time, SubmitError> {
+        let (to, answer) = oneshot::channel();
+        self.shared.control.send(Control::Advance(now, to)).map_err(|_| SubmitError::Unavailable)?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Every change up to it is on disk.
+    pub fn durable_sequence(&self) -> Sequence {
+        Sequence(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Commands waiting: (interactive, bulk messages).
+    pub fn queue_lengths(&self) -> (usize, usize) {
+        (self.shared.interactive.len(), self.shared.bulk.len())
+    }
+}
+
+impl Submission {
+    /// A submission without deadline and request id.
+    pub fn plain(command: tillside_engine::command::Command) -> Self {
+        Submission { command, request: None, deadline: None::<Instant> }
+    }
+}

@@ -1,0 +1,10 @@
+//! The one writer. Commands from all runtimes meet in two bounded lanes; one thread decides them in order, writes them
+//! with one sync a batch, and only then lets the answers go. `core` is that logic without threads; `thread` runs it.
+
+mod core;
+mod handle;
+mod thread;
+
+pub use self::core::{Core, RequestStamp, Submission};
+pub use self::handle::{Answer, SequencerHandle, SubmitError};
+pub use self::thread::{SequencerOptions, SequencerThread, start};

@@ -1,0 +1,262 @@
+//! The thread that runs the core. It parks when idle, collects without delay, and ends for good at the first failed
+//! write: whoever waits then is told that nothing can be promised.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Select, bounded};
+use tillside_engine::command::{Command, Ingest};
+use tillside_engine::decide::Rules;
+use tillside_engine::state::State;
+use tillside_store::Log;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::core::{Core, Submission};
+use super::handle::{BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared};
+use crate::clock::Clock;
+
+/// Bounds of the sequencer.
+#[derive(Clone, Copy, Debug)]
+pub struct SequencerOptions {
+    /// Interactive commands that may wait.
+    pub interactive_queue: usize,
+    /// Bulk messages that may wait.
+    pub bulk_queue: usize,
+    /// Interactive commands of one batch.
+    pub batch_commands: usize,
+    /// Rows that bulk may add to a batch while tills are waiting: about 1 ms of writing.
+    pub bulk_rows_shared: usize,
+    /// Rows that bulk may add to a batch while nobody else is waiting.
+    pub bulk_rows_alone: usize,
+    /// Rules of the domain.
+    pub rules: Rules,
+}
+
+impl Default for SequencerOptions {
+    fn default() -> Self {
+        SequencerOptions {
+            interactive_queue: 8192,
+            bulk_queue: 64,
+            batch_commands: 512,
+            bulk_rows_shared: 256,
+            bulk_rows_alone: 2048,
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// How long the thread sleeps at most: the log wants its upkeep about once a second.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The running thread.
+pub struct SequencerThread {
+    join: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    /// `Some` with the reason once writing has ended for good.
+    pub failed: watch::Receiver<Option<String>>,
+}
+
+/// Starts the thread over a loaded state.
+pub fn start(state: Arc<State>, log: Box<dyn Log>, clock: Clock, options: SequencerOptions) -> std::io::Result<(SequencerHandle, SequencerThread)> {
+    let (interactive, interactive_work) = bounded(options.interactive_queue);
+    let (bulk, bulk_work) = bounded(options.bulk_queue);
+    let (control, controls) = bounded(64);
+    let durable = AtomicU64::new(state.snapshot_sequence().0);
+    let bulk_room = Semaphore::new(options.bulk_queue);
+    let shared = Arc::new(Shared { interactive, bulk, control, bulk_room, durable, lanes: AtomicU32::new(0) });
+    let (fail, failed) = watch::channel(None);
+    let core = Core::new(state, options.rules, log);
+    let lanes = vec![None];
+    let mut runner = Runner {
+        core,
+        clock,
+        options,
+        interactive: interactive_work,
+        bulk: bulk_work,
+        controls,
+        shared: Arc::clone(&shared),
+        lanes,
+        partial: None,
+        finished: Vec::new(),
+        stopping: false,
+    };
+    let join = std::thread::Builder::new().name("sequencer".into()).spawn(move || {
+        // A panic in the engine leaves a command half applied: as fatal as a failed write.
+        let ended = catch_unwind(AssertUnwindSafe(|| runner.run()));
+        let reason = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("a bug stopped the sequencer; see the message above".to_owned()),
+        };
+        if let Some(reason) = reason {
+            tracing::error!(%reason, "no more changes are taken; restart the server to recover");
+            fail.send_replace(Some(reason));
+        }
+        // Dropping the runner closes the lanes: everybody who waits or comes later is told `Unavailable`.
+    })?;
+    let handle = SequencerHandle { shared: Arc::clone(&shared), lane: 0 };
+    Ok((handle, SequencerThread { join: Some(join), shared, failed }))
+}
+
+impl SequencerThread {
+    /// Finishes what is queued, syncs, ends the thread and closes the log.
+    pub fn stop(mut self) {
+        // The thread may have ended by itself; then nobody listens.
+        let _ = self.shared.control.send(Control::Stop);
+        if let Some(join) = self.join.take() {
+            let _ = join.join();
+        }
+    }
+}
+
+/// A bulk message on its way through several batches.
+struct Partial {
+    events: VecDeque<Ingest>,
+    answers: BulkAnswers,
+    lane: u32,
+    to: tokio::sync::oneshot::Sender<BulkAnswers>,
+}
+
+struct Runner {
+    core: Core,
+    clock: Clock,
+    options: SequencerOptions,
+    interactive: Receiver<OneWork>,
+    bulk: Receiver<ManyWork>,
+    controls: Receiver<Control>,
+    shared: Arc<Shared>,
+    lanes: Vec<Lane>,
+    partial: Option<Partial>,
+    /// Answers of this batch, by lane.
+    finished: Vec<(u32, Completion)>,
+    stopping: bool,
+}
+
+impl Runner {
+    fn run(&mut self) -> Result<(), tillside_store::LogError> {
+        loop {
+            let idle = self.wait();
+            let now = self.clock.now();
+            let mut more_due = self.core.fire_timers(now);
+            let tills = self.take_interactive(now);
+            self.take_bulk(now, tills);
+            if let Some(to) = self.take_controls() {
+                while more_due || self.core.state().next_timer().is_some_and(|due| due <= self.clock.now()) {
+                    self.core.commit()?;
+                    more_due = self.core.fire_timers(self.clock.now());
+                }
+                self.finished.push((0, Completion::Clock(to, self.clock.now())));
+            }
+            metrics::histogram!("tillside_batch_commands").record(self.core.batch_records() as f64);
+            self.core.commit()?;
+            if idle {
+                self.core.upkeep()?;
+            }
+            self.shared.durable.store(self.core.state().snapshot_sequence().0, Ordering::Release);
+            self.tell();
+            let queued = !self.interactive.is_empty() || !self.bulk.is_empty() || self.partial.is_some();
+            if self.stopping && !queued {
+                return self.core.upkeep();
+            }
+        }
+    }
+
+    /// Parks until there is work, a timer, or a second has passed (answers true then).
+    fn wait(&self) -> bool {
+        if self.partial.is_some() || self.stopping {
+            return false;
+        }
+        let until_timer = self.core.state().next_timer().map(|due| (due.0 - self.clock.now().0).max(0) as u64);
+        let timer_counts = !self.clock.is_simulated();
+        let timeout = until_timer.filter(|_| timer_counts).map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
+        let mut select = Select::new();
+        select.recv(&self.interactive);
+        select.recv(&self.bulk);
+        select.recv(&self.controls);
+        select.ready_timeout(timeout).is_err() && timeout == IDLE
+    }
+
+    fn take_interactive(&mut self, now: tillside_engine::units::Time) -> bool {
+        let mut taken = 0;
+        while taken < self.options.batch_commands
+            && let Ok(work) = self.interactive.try_recv()
+        {
+            let answer = self.core.submit(&work.submission, now);
+            self.finished.push((work.lane, Completion::One(work.to, answer)));
+            taken += 1;
+        }
+        taken > 0
+    }
+
+    fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) {
+        let share = if tills_wait { self.options.bulk_rows_shared } else { self.options.bulk_rows_alone };
+        let limit = self.core.batch_rows() + share;
+        while self.core.batch_rows() < limit {
+            let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else { return };
+            while self.core.batch_rows() < limit
+                && let Some(event) = partial.events.pop_front()
+            {
+                let answer = self.core.submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
+                partial.answers.push(answer);
+            }
+            if partial.events.is_empty() {
+                self.finished.push((partial.lane, Completion::Many(partial.to, partial.answers)));
+            } else {
+                self.partial = Some(partial);
+            }
+        }
+    }
+
+    fn next_bulk(&self) -> Option<Partial> {
+        let work = self.bulk.try_recv().ok()?;
+        let answers = Vec::with_capacity(work.events.len());
+        Some(Partial { events: work.events.into(), answers, lane: work.lane, to: work.to })
+    }
+
+    /// Takes what is asked of the sequencer itself; answers who waits for the clock.
+    fn take_controls(&mut self) -> Option<tokio::sync::oneshot::Sender<tillside_engine::units::Time>> {
+        while let Ok(control) = self.controls.try_recv() {
+            match control {
+                Control::Join(lane, sender) => self.join(lane, sender),
+                Control::Stop => self.stopping = true,
+                Control::Advance(now, to) => {
+                    self.clock.advance(now);
+                    return Some(to);
+                }
+            }
+        }
+        None
+    }
+
+    fn join(&mut self, lane: u32, sender: mpsc::UnboundedSender<Vec<Completion>>) {
+        let at = lane as usize;
+        if self.lanes.len() <= at {
+            self.lanes.resize_with(at + 1, || None);
+        }
+        self.lanes[at] = Some(sender);
+    }
+
+    /// Hands each runtime its answers in one wake.
+    fn tell(&mut self) {
+        let mut by_lane: Vec<Vec<Completion>> = Vec::new();
+        by_lane.resize_with(self.lanes.len(), Vec::new);
+        for (lane, completion) in self.finished.drain(..) {
+            match by_lane.get_mut(lane as usize) {
+                Some(batch) => batch.push(completion),
+                // The runtime's joining is still on its way through `controls`.
+                None => completion.tell(),
+            }
+        }
+        for (lane, batch) in by_lane.into_iter().enumerate().filter(|(_, b)| !b.is_empty()) {
+            match &self.lanes[lane] {
+                // A runtime that has ended waits for nothing.
+                Some(sender) => drop(sender.send(batch)),
+                None => batch.into_iter().for_each(Completion::tell),
+            }
+        }
+    }
+}

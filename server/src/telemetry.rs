@@ -1,0 +1,171 @@
+//! Metrics. Handles are made once; a call only adds to counters. Gauges that would cost something to keep are read when
+//! they are asked for, in [`observe`].
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, Label, Unit};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tillside_engine::state::read;
+
+use crate::app::App;
+
+/// Upper bounds of the latency buckets in seconds: from a recognition to a call that waited for a slow disk.
+const LATENCY_BUCKETS: [f64; 16] = [
+    10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.5,
+    2.0, 10.0,
+];
+/// Upper bounds of the batch size buckets.
+const BATCH_BUCKETS: [f64; 11] = [
+    0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0,
+];
+/// gRPC has codes 0 to 16.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+
+/// The process's recorder; the first call installs it.
+pub fn recorder() -> Result<PrometheusHandle, String> {
+    RECORDER.get_or_init(install).clone()
+}
+
+fn install() -> Result<PrometheusHandle, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Suffix("_duration_seconds".into()),
+            &LATENCY_BUCKETS,
+        )
+        .and_then(|b| {
+            b.set_buckets_for_metric(
+                Matcher::Full("tillside_batch_commands".into()),
+                &BATCH_BUCKETS,
+            )
+        })
+        .map_err(|e| e.to_string())?;
+    let handle = builder.install_recorder().map_err(|e| e.to_string())?;
+    metrics::describe_counter!(
+        "tillside_requests_total",
+        "Calls answered, by method and gRPC code."
+    );
+    metrics::describe_histogram!(
+        "tillside_request_duration_seconds",
+        Unit::Seconds,
+        "The server's own time per call, by method."
+    );
+    metrics::describe_histogram!(
+        "tillside_batch_commands",
+        "Commands that changed something, per batch of the sequencer."
+    );
+    metrics::describe_gauge!("tillside_connections", "Open gRPC connections.");
+    metrics::describe_counter!(
+        "tillside_connections_refused_total",
+        "Connections closed at once because there were too many."
+    );
+    metrics::describe_gauge!(
+        "tillside_queue_length",
+        "What waits for the sequencer, by lane: commands, or messages of events."
+    );
+    metrics::describe_gauge!(
+        "tillside_durable_sequence",
+        "Every change up to it is on disk."
+    );
+    metrics::describe_gauge!(
+        "tillside_recovery_seconds",
+        "How long loading took at start."
+    );
+    metrics::describe_gauge!(
+        "tillside_entities",
+        "How many of each kind the server holds."
+    );
+    metrics::describe_gauge!(
+        "tillside_request_ids_remembered",
+        "Answered request ids that a retry would find."
+    );
+    Ok(handle)
+}
+
+/// The metrics of one method.
+#[derive(Debug)]
+pub struct MethodMetrics {
+    name: Box<str>,
+    /// Made when a code is first answered, so that nothing is exported that never happened.
+    codes: [OnceLock<Counter>; CODES.len()],
+    duration: Histogram,
+}
+
+impl MethodMetrics {
+    /// Registers the metrics of `name`, "Service/Method".
+    pub fn new(name: &str) -> Self {
+        let duration = metrics::histogram!(
+            "tillside_request_duration_seconds",
+            vec![Label::new("method", name.to_owned())]
+        );
+        MethodMetrics {
+            name: name.into(),
+            codes: Default::default(),
+            duration,
+        }
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, code: usize, took: Duration) {
+        let code = if code < CODES.len() { code } else { 2 };
+        let labels = || {
+            vec![
+                Label::new("method", self.name.to_string()),
+                Label::from_static_parts("code", CODES[code]),
+            ]
+        };
+        self.codes[code]
+            .get_or_init(|| metrics::counter!("tillside_requests_total", labels()))
+            .increment(1);
+        self.duration.record(took.as_secs_f64());
+    }
+}
+
+/// Sets the gauges that are read when asked for.
+pub fn observe(app: &App) {
+    let (interactive, bulk) = app.sequencer.queue_lengths();
+    metrics::gauge!("tillside_queue_length", "lane" => "interactive").set(interactive as f64);
+    metrics::gauge!("tillside_queue_length", "lane" => "bulk").set(bulk as f64);
+    metrics::gauge!("tillside_durable_sequence").set(app.sequencer.durable_sequence().0 as f64);
+    metrics::gauge!("tillside_recovery_seconds").set(app.about.recovery.as_secs_f64());
+    metrics::gauge!("tillside_request_ids_remembered").set(app.state.requests.len() as f64);
+    let state = &app.state;
+    for (kind, count) in [
+        ("stores", state.stores.len()),
+        ("products", state.products.len()),
+        ("customers", state.customers.len()),
+        ("provisional_customers", read(&state.provisional).len()),
+        ("identifiers", state.identifiers.len()),
+        ("stock_levels", state.stock.len()),
+        ("offers", state.offers.len()),
+        ("reservations", state.reservations.len()),
+        (
+            "transactions",
+            usize::try_from(state.transactions.load(Ordering::Acquire)).unwrap_or(usize::MAX),
+        ),
+        ("quarantined_lines", read(&state.quarantine).len()),
+    ] {
+        metrics::gauge!("tillside_entities", "kind" => kind).set(count as f64);
+    }
+}
