@@ -1,0 +1,137 @@
+//! What the end-to-end tests share: a real server process on loopback, gRPC clients to it, and the real data beside the
+//! checkout. The binaries must have been built (`make test` does it first).
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use tonic::transport::Channel;
+
+pub mod worlds;
+
+/// The folder of the built binaries: the one this test runs from, without `deps`.
+fn binaries() -> Result<PathBuf> {
+    let mut folder = std::env::current_exe()?;
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    Ok(folder)
+}
+
+/// The path of a binary of this workspace.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let path = binaries()?.join(name);
+    ensure!(path.exists(), "{} is not built; run `cargo build --release --workspace --bins` first", path.display());
+    Ok(path)
+}
+
+/// The real data: `$TILLSIDE_SHARED_DATA`, or `shared/data` beside the checkout. `None` (said aloud) where absent.
+pub fn shared_data() -> Option<PathBuf> {
+    let beside = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.parent()?.join("shared/data"));
+    let folder = std::env::var_os("TILLSIDE_SHARED_DATA").map(PathBuf::from).or_else(beside)?;
+    let found = folder.join("cj_baskets.csv.gz").exists();
+    if !found {
+        eprintln!("SKIPPED: the real data is not at {} (set TILLSIDE_SHARED_DATA)", folder.display());
+    }
+    found.then_some(folder)
+}
+
+/// A CSV file, plain or gzip, by its name's ending.
+pub fn read_csv(path: &Path) -> Result<csv::Reader<Box<dyn std::io::Read>>> {
+    let file = fs::File::open(path).with_context(|| path.display().to_string())?;
+    let gz = path.extension().is_some_and(|e| e == "gz");
+    let source: Box<dyn std::io::Read> = if gz { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+    Ok(csv::Reader::from_reader(source))
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Its gRPC address, `127.0.0.1:port`.
+    pub grpc: String,
+    /// Its HTTP address.
+    pub http: String,
+}
+
+impl Server {
+    /// Starts the server on free loopback ports and waits until it serves.
+    pub fn start(data_dir: &Path, extra: &[&str]) -> Result<Self> {
+        let mut child = command(data_dir, LOOPBACK, extra)?.spawn()?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        // The server prints one line with its addresses once it serves; reading blocks until then.
+        let (grpc, http) = loop {
+            match lines.next() {
+                Some(Ok(line)) => {
+                    if let Some((grpc, http)) = line.strip_prefix("serving gRPC on ").and_then(|l| l.split_once(" and HTTP on ")) {
+                        break (grpc.to_owned(), http.to_owned());
+                    }
+                }
+                _ => bail!("the server ended before it served: {:?}", child.wait()?),
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Server { child, grpc, http })
+    }
+
+    /// Runs a server that is expected to end by itself; answers its status and what it wrote.
+    pub fn run_to_end(data_dir: &Path, listen: &str) -> Result<(ExitStatus, String)> {
+        let output = command(data_dir, listen, &[])?.stderr(Stdio::piped()).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// A channel to it.
+    pub async fn channel(&self) -> Result<Channel> {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?.tcp_nodelay(true);
+        Ok(endpoint.connect().await?)
+    }
+
+    /// Ends it as a power cut would, for the process at least.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM) and waits, while clients go on being served by this runtime.
+    pub async fn stop(mut self) -> Result<ExitStatus> {
+        tokio::task::spawn_blocking(move || {
+            let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+            ensure!(told.success(), "kill -TERM");
+            Ok(self.child.wait()?)
+        })
+        .await?
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended where the test stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A free port on loopback.
+pub const LOOPBACK: &str = "127.0.0.1:0";
+
+fn command(data_dir: &Path, listen: &str, extra: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binary("tillside-server")?);
+    command.arg("--data-dir").arg(data_dir).args(["--listen", listen, "--http-listen", LOOPBACK]);
+    command.args(extra).stdin(Stdio::null()).stdout(Stdio::piped());
+    Ok(command)
+}
+
+/// Runs the command line against a server with `--json`; answers exit code and the JSON it printed.
+pub fn tillside(server: &Server, args: &[&str]) -> Result<(i32, serde_json::Value)> {
+    let mut command = Command::new(binary("tillside")?);
+    command.args(["--server", &format!("http://{}", server.grpc), "--json"]).args(args).stdin(Stdio::null());
+    let output = command.stderr(Stdio::inherit()).output()?;
+    let printed = String::from_utf8(output.stdout)?;
+    let json = serde_json::from_str(&printed).with_context(|| format!("tillside {args:?} printed {printed:?}"))?;
+    Ok((output.status.code().context("a code")?, json))
+}
