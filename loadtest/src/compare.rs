@@ -18,6 +18,8 @@ use tillside_proto::v1;
 
 /// What the real server should reach.
 const GOAL: f64 = 0.90;
+/// Where rounds differ by more than this, against their median, something else was using the cores.
+const SPREAD_MAX: f64 = 0.25;
 /// Answers looked at to find one of typical length.
 const SAMPLES: usize = 501;
 
@@ -27,6 +29,10 @@ struct Subject {
     run: Run,
     rates: Vec<f64>,
     p99_millis: Vec<f64>,
+    /// The server's process, where it is known.
+    pid: Option<u32>,
+    /// Processor time of the server a call, one a round; empty where it could not be read.
+    cpu_micros: Vec<f64>,
 }
 
 /// What was found.
@@ -42,6 +48,7 @@ pub(crate) fn compare(
     requests: &Arc<Requests>,
     rounds: usize,
     server_threads: usize,
+    server_pid: Option<u32>,
 ) -> anyhow::Result<Comparison> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -51,7 +58,7 @@ pub(crate) fn compare(
         .into_iter()
         .map(|treatment| EchoProcess::start(treatment, server_threads, &answer))
         .collect::<anyhow::Result<_>>()?;
-    let subject = |name, address| Subject {
+    let subject = |name, address, pid| Subject {
         name,
         run: Run {
             address,
@@ -59,20 +66,28 @@ pub(crate) fn compare(
         },
         rates: Vec::new(),
         p99_millis: Vec::new(),
+        pid,
+        cpu_micros: Vec::new(),
     };
-    let mut subjects = vec![subject("tillside", run.address)];
+    let mut subjects = vec![subject("tillside", run.address, server_pid)];
     subjects.extend(
         ["echo, bytes", "echo, typed"]
             .into_iter()
             .zip(&echoes)
-            .map(|(name, echo)| subject(name, echo.address)),
+            .map(|(name, echo)| subject(name, echo.address, Some(echo.pid()))),
     );
     for round in 0..rounds {
         let count = subjects.len();
         // Everybody goes first, second and last in turn.
         for step in 0..count {
             let subject = &mut subjects[(round + step) % count];
+            let before = subject.pid.and_then(cpu_micros);
             let tally = drive::run(subject.run.clone(), requests)?;
+            let used = subject
+                .pid
+                .and_then(cpu_micros)
+                .zip(before)
+                .map(|(after, before)| after - before);
             let errors: u64 = tally.ops().flat_map(|(_, op)| op.errors.values()).sum();
             anyhow::ensure!(
                 errors == 0,
@@ -90,6 +105,9 @@ pub(crate) fn compare(
                 subject.name
             );
             subject.rates.push(rate);
+            // The time includes the warm-up, so its calls are counted at the same rate.
+            let calls = rate * (run.warmup + run.duration).as_secs_f64();
+            subject.cpu_micros.extend(used.map(|used| used / calls));
             subject.p99_millis.push(p99 as f64 / 1e6);
         }
     }
@@ -126,6 +144,18 @@ async fn typical_answer(run: &Run, requests: &Requests) -> anyhow::Result<Bytes>
         .context("the server recognises nobody of this world")
 }
 
+/// Processor time a process has used, in microseconds; none where the system does not tell (only Linux does).
+fn cpu_micros(pid: u32) -> Option<f64> {
+    // The kernel's unit towards programs, whatever its own.
+    const MICROS_PER_TICK: f64 = 10_000.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold spaces: user and system time are fields 14 and 15 of the whole.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) * MICROS_PER_TICK)
+}
+
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -157,8 +187,12 @@ impl Comparison {
             ours.rates.len()
         );
         for subject in &self.subjects {
+            let cpu = match subject.cpu_micros.as_slice() {
+                [] => String::new(),
+                micros => format!(", server CPU {:.1} µs a call", median(micros)),
+            };
             text.push_str(&format!(
-                "  {:<12} {:>9.0} calls/s (median; {}), p99 {:.2} ms\n",
+                "  {:<12} {:>9.0} calls/s (median; {}), p99 {:.2} ms{cpu}\n",
                 subject.name,
                 median(&subject.rates),
                 spread(&subject.rates, 0),
@@ -179,6 +213,15 @@ impl Comparison {
         text.push_str(&format!(
             "goal {GOAL:.2} against the bytes echo: {verdict}\n"
         ));
+        for subject in &self.subjects {
+            if relative_spread(&subject.rates) > SPREAD_MAX {
+                text.push_str(&format!(
+                    "DO NOT TRUST: the rounds of {} differ by {:.0} % of their median; something else used the cores\n",
+                    subject.name,
+                    relative_spread(&subject.rates) * 100.0
+                ));
+            }
+        }
         text
     }
 
@@ -193,6 +236,8 @@ impl Comparison {
                     "calls_per_second": subject.rates,
                     "calls_per_second_median": median(&subject.rates),
                     "p99_ms": subject.p99_millis,
+                    "server_cpu_us_per_call": subject.cpu_micros,
+                    "relative_spread": relative_spread(&subject.rates),
                     "tillside_ratio": self.ratios(subject),
                     "tillside_ratio_median": median(&self.ratios(subject)),
                 })
@@ -207,10 +252,20 @@ impl Comparison {
     }
 }
 
-fn spread(values: &[f64], digits: usize) -> String {
+fn low_and_high(values: &[f64]) -> (f64, f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low, high)
+}
+
+fn spread(values: &[f64], digits: usize) -> String {
+    let (low, high) = low_and_high(values);
     format!("{low:.digits$} to {high:.digits$}")
+}
+
+fn relative_spread(values: &[f64]) -> f64 {
+    let (low, high) = low_and_high(values);
+    (high - low) / median(values)
 }
 
 #[cfg(test)]

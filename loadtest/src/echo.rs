@@ -95,6 +95,11 @@ impl EchoProcess {
             .context("the echo server did not say where it listens")?;
         Ok(Self { child, address })
     }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for EchoProcess {

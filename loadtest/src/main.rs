@@ -18,6 +18,7 @@ use drive::{Run, Shape};
 use echo::Treatment;
 use prepare::WorldKind;
 use std::{
+    process::ExitCode,
     sync::Arc,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -137,6 +138,9 @@ struct CompareArgs {
     /// Runtimes of the echo; the real server's --runtimes [default: number of cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     server_threads: Option<u16>,
+    /// Process id of the server, to compare processor time a call as well
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -243,7 +247,13 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         ..run
     };
     let server_threads = args.server_threads.map_or_else(cores, usize::from);
-    let comparison = compare::compare(&run, &requests, usize::from(args.rounds), server_threads)?;
+    let comparison = compare::compare(
+        &run,
+        &requests,
+        usize::from(args.rounds),
+        server_threads,
+        args.server_pid,
+    )?;
     if args.target.json {
         println!("{}", comparison.json());
     } else {
@@ -252,12 +262,19 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    match &cli.command {
+    let outcome = match &cli.command {
         None => load(&cli.load),
         Some(Command::EchoCompare(args)) => compare(args),
         Some(Command::EchoServer(args)) => echo::serve(args.treatment, usize::from(args.threads)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tillside-loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

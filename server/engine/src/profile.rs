@@ -256,7 +256,7 @@ mod tests {
             prop_assert_eq!(history.first_purchase.map(Time::day), sales.iter().map(|r| r.0).min());
             for sku in (0..40).map(SkuId) {
                 let today = 700;
-                let naive: f64 = sales.iter().filter(|r| r.1.contains(&sku)).map(|r| 0.5f64.powf((today - r.0) as f64 / 90.0)).sum();
+                let naive: f64 = sales.iter().filter(|r| r.1.contains(&sku)).map(|r| libm::pow(0.5, (today - r.0) as f64 / 90.0)).sum();
                 // Each ageing rounds to 1/65536 of a purchase; fewer than 60 of them happen.
                 prop_assert!((history.product_weight(sku, today) - naive).abs() < 0.002, "{:?}: {} {}", sku, history.product_weight(sku, today), naive);
             }

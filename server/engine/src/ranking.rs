@@ -167,6 +167,9 @@ impl Scored<'_> {
         if self.lever != 1.0 {
             reasons.push(format!("weighted {} by the retailer", self.lever));
         }
+        if !terms.segments.is_empty() {
+            reasons.push(format!("for customers in {}", terms.segments.join(" or ")));
+        }
         if reasons.is_empty() {
             reasons.push("open to everybody".into());
         }

@@ -121,24 +121,27 @@ pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
     let index = state.store_index.get();
     let mut plan = Plan { outcome: PlanOutcome::NoStoreInRange, options: Vec::new(), partial: Vec::new(), rejected: Vec::new() };
     let mut visit = |near: Near| {
-        match admit(&near.store, query) {
-            Err(reason) => plan.reject(&near, reason),
-            Ok(window) => {
-                if plan.outcome == PlanOutcome::NoStoreInRange {
-                    plan.outcome = PlanOutcome::NoStock;
-                }
-                let has = |&(sku, quantity): &(SkuId, i64)| {
-                    state.available_online(sku, near.id) + credit_of(query.credit, near.id, sku) >= quantity
-                };
-                if wanted.iter().all(has) {
-                    plan.options.push(PlanOption { store: near.id, distance_mm: near.distance_mm, window });
-                } else {
-                    if plan.options.is_empty() {
-                        plan.note_partial(query, &wanted, &near, has);
-                    }
-                    plan.reject(&near, StoreRejection::InsufficientStock);
-                }
+        if let Err(reason) = admit(&near.store, query) {
+            plan.reject(&near, reason);
+            return true;
+        }
+        if plan.outcome == PlanOutcome::NoStoreInRange {
+            plan.outcome = PlanOutcome::NoStock;
+        }
+        let has = |&(sku, quantity): &(SkuId, i64)| {
+            state.available_online(sku, near.id) + credit_of(query.credit, near.id, sku) >= quantity
+        };
+        if !wanted.iter().all(has) {
+            if plan.options.is_empty() {
+                plan.note_partial(query, &wanted, &near, has);
             }
+            plan.reject(&near, StoreRejection::InsufficientStock);
+            return true;
+        }
+        // The calendar is the dear part, so only a store that has everything is asked when it opens.
+        match near.store.next_opening(query.now) {
+            Some(window) => plan.options.push(PlanOption { store: near.id, distance_mm: near.distance_mm, window }),
+            None => plan.reject(&near, StoreRejection::Closed),
         }
         plan.options.len() < query.max_options
     };
@@ -165,18 +168,21 @@ pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
     plan
 }
 
-/// Whether a store takes orders, and when its goods can be picked up.
-fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<Option<(Time, Time)>, StoreRejection> {
+/// Whether a store takes orders at all.
+fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
     match store.state {
         StoreState::Open => {}
         StoreState::Paused => return Err(StoreRejection::Paused),
         StoreState::Closed => return Err(StoreRejection::Closed),
     }
-    let window = store.next_opening(query.now).ok_or(StoreRejection::Closed)?;
-    if query.require_open_now && window.is_some_and(|(open, _)| open > query.now) {
-        return Err(StoreRejection::NotOpenNow);
+    if !query.require_open_now {
+        return Ok(());
     }
-    Ok(window)
+    match store.next_opening(query.now) {
+        None => Err(StoreRejection::Closed),
+        Some(Some((open, _))) if open > query.now => Err(StoreRejection::NotOpenNow),
+        Some(_) => Ok(()),
+    }
 }
 
 impl Plan {

@@ -24,21 +24,43 @@ fn stocked() -> World {
 
 fn evaluation(world: &World, id: &str, revision: i64, pieces: i64, stores: &[&str]) -> Command {
     let reserve = world.reserve(id, &[("p1", pieces)], stores);
-    Command::Reserve(Reserve { checkout_revision: Some(revision), ..reserve })
+    Command::Reserve(Reserve {
+        checkout_revision: Some(revision),
+        ..reserve
+    })
 }
 
 /// (superseded, what is held).
-fn evaluate(world: &mut World, id: &str, revision: i64, pieces: i64, stores: &[&str]) -> (bool, Option<Arc<Reservation>>) {
+fn evaluate(
+    world: &mut World,
+    id: &str,
+    revision: i64,
+    pieces: i64,
+    stores: &[&str],
+) -> (bool, Option<Arc<Reservation>>) {
     let command = evaluation(world, id, revision, pieces, stores);
     match world.ok(command) {
-        Reply::CheckoutHold { superseded, reservation } => (superseded, reservation),
+        Reply::CheckoutHold {
+            superseded,
+            reservation,
+        } => (superseded, reservation),
         other => panic!("{other:?}"),
     }
 }
 
-fn close(world: &mut World, id: &str, result: CheckoutResult) -> (CheckoutResult, Option<ReservationState>) {
-    match world.ok(Command::CloseCheckout { checkout_id: id.into(), result }) {
-        Reply::CheckoutClosed { result, reservation } => (result, reservation.map(|r| r.state)),
+fn close(
+    world: &mut World,
+    id: &str,
+    result: CheckoutResult,
+) -> (CheckoutResult, Option<ReservationState>) {
+    match world.ok(Command::CloseCheckout {
+        checkout_id: id.into(),
+        result,
+    }) {
+        Reply::CheckoutClosed {
+            result,
+            reservation,
+        } => (result, reservation.map(|r| r.state)),
         other => panic!("{other:?}"),
     }
 }
@@ -69,7 +91,14 @@ fn an_earlier_revision_is_ignored() {
     let changes = world.log.len();
     assert_eq!(evaluate(&mut world, "c1", 4, 9, &["B"]), (true, None));
     assert_eq!(evaluate(&mut world, "c1", 4, 9, &[]), (true, None));
-    assert_eq!((world.log.len(), reserved(&world, "A"), reserved(&world, "B")), (changes, 4, 0));
+    assert_eq!(
+        (
+            world.log.len(),
+            reserved(&world, "A"),
+            reserved(&world, "B")
+        ),
+        (changes, 4, 0)
+    );
 }
 
 #[test]
@@ -103,7 +132,10 @@ fn closing_confirms_or_gives_back_and_the_first_result_stands() {
     let given_up = (CheckoutResult::Cancelled, Some(ReservationState::Released));
     assert_eq!(close(&mut world, "c2", CheckoutResult::Cancelled), given_up);
     assert_eq!(close(&mut world, "c2", CheckoutResult::Completed), given_up);
-    assert_eq!((reserved(&world, "A"), world.level("p1", "A").committed), (0, 4_000));
+    assert_eq!(
+        (reserved(&world, "A"), world.level("p1", "A").committed),
+        (0, 4_000)
+    );
     for id in ["c1", "c2"] {
         assert_eq!(evaluate(&mut world, id, 9, 1, &["B"]), (true, None));
     }
@@ -114,7 +146,10 @@ fn closing_confirms_or_gives_back_and_the_first_result_stands() {
 #[test]
 fn closing_what_was_never_held_is_remembered() {
     let mut world = stocked();
-    assert_eq!(close(&mut world, "c9", CheckoutResult::Cancelled), (CheckoutResult::Cancelled, None));
+    assert_eq!(
+        close(&mut world, "c9", CheckoutResult::Cancelled),
+        (CheckoutResult::Cancelled, None)
+    );
     assert_eq!(evaluate(&mut world, "c9", 1, 1, &["A"]), (true, None));
 }
 
@@ -123,7 +158,10 @@ fn a_hold_that_ran_out_cannot_be_paid_but_given_up() {
     let mut world = stocked();
     evaluate(&mut world, "c1", 1, 4, &["A"]);
     world.wait_ms(HOLD_MS_DEFAULT);
-    let paid = Command::CloseCheckout { checkout_id: "c1".into(), result: CheckoutResult::Completed };
+    let paid = Command::CloseCheckout {
+        checkout_id: "c1".into(),
+        result: CheckoutResult::Completed,
+    };
     assert_eq!(world.refused(paid), Rejection::ReservationExpired);
     let expect = (CheckoutResult::Cancelled, Some(ReservationState::Expired));
     assert_eq!(close(&mut world, "c1", CheckoutResult::Cancelled), expect);
@@ -149,8 +187,16 @@ fn a_closed_checkout_is_forgotten_in_time() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Evaluate { checkout: usize, revision: i64, pieces: i64, fits: bool },
-    Close { checkout: usize, result: CheckoutResult },
+    Evaluate {
+        checkout: usize,
+        revision: i64,
+        pieces: i64,
+        fits: bool,
+    },
+    Close {
+        checkout: usize,
+        result: CheckoutResult,
+    },
     Wait(i64),
 }
 
@@ -167,7 +213,7 @@ struct Model {
 }
 
 proptest! {
-    #![proptest_config(property(300))]
+    #![proptest_config(property(1000))]
 
     #[test]
     fn checkouts_equal_the_naive_model(steps in prop::collection::vec(prop_oneof![

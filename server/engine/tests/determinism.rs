@@ -36,19 +36,30 @@ fn command(world: &World, number: usize, (kind, a, b, c, amount): Step) -> Comma
     let order = format!("o{}", c % 4);
     let id = ReservationId(u64::from(a % 12));
     let occurred = Some(Time(world.now.0 - amount * 1000));
-    let people = [card(&format!("CARD{}", a % 5)), email(&format!("p{}@example.com", b % 5)), phone("3331234567")];
+    let people = [
+        card(&format!("CARD{}", a % 5)),
+        email(&format!("p{}@example.com", b % 5)),
+        phone("3331234567"),
+    ];
     let identifiers = people[..(c % 4) as usize].to_vec();
     let text = number.to_string();
     match kind % 16 {
         0 => {
             let state = [StoreState::Open, StoreState::Paused, StoreState::Closed][c as usize % 3];
-            Command::PutStores(vec![Store { state, ..store_at(store, f64::from(a) / 2.0, f64::from(b)) }])
+            Command::PutStores(vec![Store {
+                state,
+                ..store_at(store, f64::from(a) / 2.0, f64::from(b))
+            }])
         }
         1 => {
-            let mut draft = in_category(sku, amount.abs() + 1, pick(&["", "Food", "Food > Milk"], c));
+            let mut draft =
+                in_category(sku, amount.abs() + 1, pick(&["", "Food", "Food > Milk"], c));
             draft.product.gtins = vec![u64::from(b % 6)];
             draft.product.plu = pick(&["", "12345", "54321"], c).into();
-            Command::PutProducts(vec![draft, in_category("extra", 100, pick(&["Non-food", "Food"], a))])
+            Command::PutProducts(vec![
+                draft,
+                in_category("extra", 100, pick(&["Non-food", "Food"], a)),
+            ])
         }
         2 => Command::CreateCustomer(person(pick(&["", "C1", "C2"], b), &identifiers)),
         3 => {
@@ -64,35 +75,87 @@ fn command(world: &World, number: usize, (kind, a, b, c, amount): Step) -> Comma
             draft.target_skus = vec![sku.into()];
             Command::PutOffer(draft)
         }
-        5 if c % 8 == 0 => Command::ArchiveOffer { offer_id: pick(&["x", "y", "z"], a).into() },
+        5 if c % 8 == 0 => Command::ArchiveOffer {
+            offer_id: pick(&["x", "y", "z"], a).into(),
+        },
         5 => Command::ReportOutcomes(vec![OutcomeReport {
             key: business_key(&format!("{a} {b}")),
             offer_id: pick(&["x", "y", "z"], a).into(),
             outcome: [OutcomeType::Impression, OutcomeType::Accept][b as usize % 2],
         }]),
-        6 => Command::AdjustStock(Adjustment { occurred, damage: c % 4 == 0, ..movement(sku, store, amount) }),
-        7 => Command::SetStockCount(Count { as_of: occurred, ..count_of(sku, store, amount.abs()) }),
+        6 => Command::AdjustStock(Adjustment {
+            occurred,
+            damage: c % 4 == 0,
+            ..movement(sku, store, amount)
+        }),
+        7 => Command::SetStockCount(Count {
+            as_of: occurred,
+            ..count_of(sku, store, amount.abs())
+        }),
         8 | 9 => {
-            let lines = [(pick(&SKUS[..3], a), i64::from(c % 3) + 1), (pick(&SKUS[..3], b), 1)];
+            let lines = [
+                (pick(&SKUS[..3], a), i64::from(c % 3) + 1),
+                (pick(&SKUS[..3], b), 1),
+            ];
             let reserve = world.reserve(&order, &lines, &["A", "B", "C"][..(b % 4) as usize]);
             let checkout_revision = (kind % 16 == 9).then_some(amount);
-            Command::Reserve(Reserve { hold_ms: 1_000 * (i64::from(c) + 1), checkout_revision, ..reserve })
+            Command::Reserve(Reserve {
+                hold_ms: 1_000 * (i64::from(c) + 1),
+                checkout_revision,
+                ..reserve
+            })
         }
         10 => Command::ConfirmReservation(id),
         11 => Command::ReleaseReservation(id),
         12 => {
             let result = [CheckoutResult::Completed, CheckoutResult::Cancelled][a as usize % 2];
-            Command::CloseCheckout { checkout_id: order.into(), result }
+            Command::CloseCheckout {
+                checkout_id: order.into(),
+                result,
+            }
         }
         13 => {
-            let kind = [SaleKind::Sale, SaleKind::Sale, SaleKind::Return, SaleKind::PostVoid, SaleKind::Neutral][a as usize % 5];
-            let sign = if matches!(kind, SaleKind::Return | SaleKind::PostVoid) { -1 } else { 1 };
-            let settles = SaleLineDraft { reservation: Some(id), ..line(sku, sign, sign * 250) };
-            let lines = vec![settles, scanned("2012345004993", &["20IIIIIPPPPPC"]), line("extra", sign, sign * 99)];
-            sale_event(&text, SaleDraft { kind, lines, identifiers, paid: occurred, ..receipt(store, i64::from(c)) }, None)
+            let kind = [
+                SaleKind::Sale,
+                SaleKind::Sale,
+                SaleKind::Return,
+                SaleKind::PostVoid,
+                SaleKind::Neutral,
+            ][a as usize % 5];
+            let sign = if matches!(kind, SaleKind::Return | SaleKind::PostVoid) {
+                -1
+            } else {
+                1
+            };
+            let settles = SaleLineDraft {
+                reservation: Some(id),
+                ..line(sku, sign, sign * 250)
+            };
+            let lines = vec![
+                settles,
+                scanned("2012345004993", &["20IIIIIPPPPPC"]),
+                line("extra", sign, sign * 99),
+            ];
+            sale_event(
+                &text,
+                SaleDraft {
+                    kind,
+                    lines,
+                    identifiers,
+                    paid: occurred,
+                    ..receipt(store, i64::from(c))
+                },
+                None,
+            )
         }
-        14 => event(&(a % 8).to_string(), IngestPayload::Adjustment(movement(sku, store, amount))),
-        _ => event(&text, IngestPayload::Profile(person(pick(&["", "C1", "C2", "C3"], b), &identifiers))),
+        14 => event(
+            &(a % 8).to_string(),
+            IngestPayload::Adjustment(movement(sku, store, amount)),
+        ),
+        _ => event(
+            &text,
+            IngestPayload::Profile(person(pick(&["", "C1", "C2", "C3"], b), &identifiers)),
+        ),
     }
 }
 
@@ -106,7 +169,10 @@ fn run(steps: &[Step]) -> World {
         // The sequencer remembers answered requests, and forgets the oldest.
         if step.2 % 4 == 0 {
             let key = RequestKey(number as u128);
-            world.happen(vec![Event::RequestAnswered { key, payload_hash: number as u64 }]);
+            world.happen(vec![Event::RequestAnswered {
+                key,
+                payload_hash: number as u64,
+            }]);
         }
         if step.2 % 16 == 0 && !world.state.requests.is_empty() {
             world.happen(vec![Event::RequestsForgotten { count: 1 }]);
@@ -132,10 +198,23 @@ proptest! {
 #[test]
 fn a_personal_record_is_in_no_other_event() {
     let mut world = World::shop();
-    let mut draft = person("ID-OF-ANNA", &[email("anna@example.com"), seen(tillside_engine::identity::IdentifierKind::Phone, "3331234567")]);
+    let mut draft = person(
+        "ID-OF-ANNA",
+        &[
+            email("anna@example.com"),
+            seen(
+                tillside_engine::identity::IdentifierKind::Phone,
+                "3331234567",
+            ),
+        ],
+    );
     draft.contacts.family_name = "NAME-OF-ANNA".into();
     world.ok(Command::CreateCustomer(draft));
-    let sale = SaleDraft { identifiers: vec![email("anna@example.com")], lines: vec![line("p1", 1, 100)], ..receipt("A", 1) };
+    let sale = SaleDraft {
+        identifiers: vec![email("anna@example.com")],
+        lines: vec![line("p1", 1, 100)],
+        ..receipt("A", 1)
+    };
     world.sell(sale);
     // What goes to the log: everything but the personal part, which has a table of its own.
     let logged: String = world
@@ -143,13 +222,33 @@ fn a_personal_record_is_in_no_other_event() {
         .iter()
         .flat_map(|(_, events)| events)
         .map(|event| match event.clone() {
-            Event::CustomerPut { id, relation, identifiers, created, .. } => {
-                format!("{:?}", Event::CustomerPut { id, personal: None, relation, identifiers, created })
+            Event::CustomerPut {
+                id,
+                relation,
+                identifiers,
+                created,
+                ..
+            } => {
+                format!(
+                    "{:?}",
+                    Event::CustomerPut {
+                        id,
+                        personal: None,
+                        relation,
+                        identifiers,
+                        created
+                    }
+                )
             }
             other => format!("{other:?}"),
         })
         .collect();
-    for personal in ["anna@example.com", "NAME-OF-ANNA", "ID-OF-ANNA", "3331234567"] {
+    for personal in [
+        "anna@example.com",
+        "NAME-OF-ANNA",
+        "ID-OF-ANNA",
+        "3331234567",
+    ] {
         assert!(!logged.contains(personal), "{personal}");
     }
     assert!(logged.contains("SaleRecorded"));

@@ -9,7 +9,9 @@ use tillside_engine::command::{Command, OfferDraft, OutcomeReport, SaleDraft};
 use tillside_engine::customer::{Customer, Purpose};
 use tillside_engine::limits::ACTIVE_OFFERS_MAX;
 use tillside_engine::offer::{Channel, OfferTerms, OutcomeCounts, OutcomeType, Reward};
-use tillside_engine::ranking::{BasketItem, ExclusionReason, OfferDecision, OfferQuery, rank_offers};
+use tillside_engine::ranking::{
+    BasketItem, ExclusionReason, OfferDecision, OfferQuery, rank_offers,
+};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::units::{Currency, DAY_MS, Money};
@@ -36,7 +38,10 @@ fn shop() -> World {
     let mut world = World::shop();
     let mut formula = in_category("formula", 1_500, "Food > Milk > Formula");
     formula.product.promotion_restricted = true;
-    world.ok(Command::PutProducts(vec![in_category("milk", 150, "Food > Milk"), formula]));
+    world.ok(Command::PutProducts(vec![
+        in_category("milk", 150, "Food > Milk"),
+        formula,
+    ]));
     world
 }
 
@@ -62,7 +67,11 @@ fn query<'a>(world: &World, basket: &'a [BasketItem]) -> OfferQuery<'a> {
 }
 
 fn ranked(decision: &OfferDecision) -> Vec<String> {
-    decision.ranked.iter().map(|r| r.offer.terms.offer_id.to_string()).collect()
+    decision
+        .ranked
+        .iter()
+        .map(|r| r.offer.terms.offer_id.to_string())
+        .collect()
 }
 
 /// A customer with a history of milk, who consented to what is given.
@@ -73,9 +82,17 @@ fn milk_drinker(world: &mut World, consents: &[Purpose]) -> Customer {
     world.ok(Command::CreateCustomer(draft));
     for number in 0..3 {
         let lines = vec![line("milk", 1, 150)];
-        world.sell(SaleDraft { lines, identifiers: vec![card("AAA1")], ..receipt("A", number) });
+        world.sell(SaleDraft {
+            lines,
+            identifiers: vec![card("AAA1")],
+            ..receipt("A", number)
+        });
     }
-    let id = *world.state.identifiers.get(&card("AAA1").hash).expect("enrolled");
+    let id = *world
+        .state
+        .identifiers
+        .get(&card("AAA1").hash)
+        .expect("enrolled");
     Customer::clone(&world.customer(id))
 }
 
@@ -86,28 +103,58 @@ fn every_exclusion_has_its_reason() {
         let customer = milk_drinker(&mut world, &[Purpose::Marketing]);
         put(&mut world, draft.clone());
         let basket = basket(&world, items);
-        let decision = rank_offers(&world.state, &OfferQuery { customer: Some(&customer), ..query(&world, &basket) });
-        let reasons: Vec<_> = decision.exclusions.iter().map(|(_, reason)| *reason).collect();
+        let decision = rank_offers(
+            &world.state,
+            &OfferQuery {
+                customer: Some(&customer),
+                ..query(&world, &basket)
+            },
+        );
+        let reasons: Vec<_> = decision
+            .exclusions
+            .iter()
+            .map(|(_, reason)| *reason)
+            .collect();
         assert_eq!(reasons, expect.into_iter().collect::<Vec<_>>(), "{draft:?}");
         assert_eq!(decision.ranked.len(), usize::from(expect.is_none()));
     };
     let food = [("p1", 1_000), ("milk", 500)];
     let free = |change: fn(&mut OfferTerms), expect| check(with("o", change), &food, expect);
     free(|_| {}, None);
-    free(|t| t.start = Some(START.plus_ms(1)), Some(ExclusionReason::NotStarted));
+    free(
+        |t| t.start = Some(START.plus_ms(1)),
+        Some(ExclusionReason::NotStarted),
+    );
     free(|t| t.start = Some(START), None);
     free(|t| t.end = Some(START), Some(ExclusionReason::Ended));
     free(|t| t.end = Some(START.plus_ms(1)), None);
-    free(|t| t.channels = vec![Channel::App, Channel::Kiosk], Some(ExclusionReason::Channel));
+    free(
+        |t| t.channels = vec![Channel::App, Channel::Kiosk],
+        Some(ExclusionReason::Channel),
+    );
     free(|t| t.channels = vec![Channel::App, Channel::Store], None);
-    free(|t| t.segments = vec!["silver".into()], Some(ExclusionReason::Segment));
+    free(
+        |t| t.segments = vec!["silver".into()],
+        Some(ExclusionReason::Segment),
+    );
     free(|t| t.segments = vec!["silver".into(), "gold".into()], None);
-    free(|t| t.required_consents = vec![Purpose::Marketing, Purpose::ThirdParties], Some(ExclusionReason::ConsentMissing));
+    free(
+        |t| t.required_consents = vec![Purpose::Marketing, Purpose::ThirdParties],
+        Some(ExclusionReason::ConsentMissing),
+    );
     free(|t| t.required_consents = vec![Purpose::Marketing], None);
-    free(|t| t.minimum_basket = Some(eur(1_501)), Some(ExclusionReason::MinimumBasket));
+    free(
+        |t| t.minimum_basket = Some(eur(1_501)),
+        Some(ExclusionReason::MinimumBasket),
+    );
     free(|t| t.minimum_basket = Some(eur(1_500)), None);
     free(
-        |t| t.minimum_basket = Some(Money { currency: Currency::parse("CHF").expect("a code"), minor: 1 }),
+        |t| {
+            t.minimum_basket = Some(Money {
+                currency: Currency::parse("CHF").expect("a code"),
+                minor: 1,
+            })
+        },
         Some(ExclusionReason::MinimumBasket),
     );
     free(|t| t.target_categories = vec!["Food".into()], None);
@@ -129,16 +176,36 @@ fn every_exclusion_has_its_reason() {
         draft.terms.target_in_basket = in_basket;
         draft
     };
-    check(of(&["C", "B"], &[], false), &food, Some(ExclusionReason::Store));
+    check(
+        of(&["C", "B"], &[], false),
+        &food,
+        Some(ExclusionReason::Store),
+    );
     check(of(&["B", "A"], &[], false), &food, None);
-    check(of(&[], &["p2"], true), &food, Some(ExclusionReason::NoTargetInBasket));
+    check(
+        of(&[], &["p2"], true),
+        &food,
+        Some(ExclusionReason::NoTargetInBasket),
+    );
     check(of(&[], &["p2"], false), &food, None);
     check(of(&[], &["p2", "milk"], true), &food, None);
     // The law limits it: in the basket, or as the only thing the offer is about.
-    check(of(&[], &["formula"], true), &[("formula", 1_500)], Some(ExclusionReason::PromotionRestricted));
-    check(of(&[], &["formula"], false), &food, Some(ExclusionReason::PromotionRestricted));
+    check(
+        of(&[], &["formula"], true),
+        &[("formula", 1_500)],
+        Some(ExclusionReason::PromotionRestricted),
+    );
+    check(
+        of(&[], &["formula"], false),
+        &food,
+        Some(ExclusionReason::PromotionRestricted),
+    );
     check(of(&[], &["formula", "milk"], false), &food, None);
-    check(offer("o"), &[("formula", 1_500)], Some(ExclusionReason::PromotionRestricted));
+    check(
+        offer("o"),
+        &[("formula", 1_500)],
+        Some(ExclusionReason::PromotionRestricted),
+    );
     check(offer("o"), &[("formula", 1_500), ("p1", 100)], None);
     check(offer("o"), &[], None);
 }
@@ -146,13 +213,31 @@ fn every_exclusion_has_its_reason() {
 #[test]
 fn an_unknown_customer_or_place_meets_no_condition_about_them() {
     let mut world = shop();
-    put(&mut world, with("segment", |t| t.segments = vec!["gold".into()]));
-    put(&mut world, with("consent", |t| t.required_consents = vec![Purpose::Marketing]));
+    put(
+        &mut world,
+        with("segment", |t| t.segments = vec!["gold".into()]),
+    );
+    put(
+        &mut world,
+        with("consent", |t| {
+            t.required_consents = vec![Purpose::Marketing]
+        }),
+    );
     let mut local = offer("store");
     local.store_ids = vec!["A".into()];
     put(&mut world, local);
-    let decision = rank_offers(&world.state, &OfferQuery { store: None, ..query(&world, &[]) });
-    let reasons: Vec<_> = decision.exclusions.iter().map(|(id, r)| (id.to_string(), *r)).collect();
+    let decision = rank_offers(
+        &world.state,
+        &OfferQuery {
+            store: None,
+            ..query(&world, &[])
+        },
+    );
+    let reasons: Vec<_> = decision
+        .exclusions
+        .iter()
+        .map(|(id, r)| (id.to_string(), *r))
+        .collect();
     let expect = [
         ("consent".to_owned(), ExclusionReason::ConsentMissing),
         ("segment".to_owned(), ExclusionReason::Segment),
@@ -166,7 +251,10 @@ fn the_score_is_propensity_times_fit_times_value_times_lever() {
     let mut world = shop();
     put(&mut world, with("value", |t| t.value = eur(300)));
     put(&mut world, with("lever", |t| t.lever_thousandths = 2_000));
-    put(&mut world, with("likely", |t| t.base_propensity_ppm = 250_000));
+    put(
+        &mut world,
+        with("likely", |t| t.base_propensity_ppm = 250_000),
+    );
     let mut fits = offer("fits");
     fits.target_skus = vec!["p1".into()];
     put(&mut world, fits);
@@ -175,9 +263,21 @@ fn the_score_is_propensity_times_fit_times_value_times_lever() {
     let basket = basket(&world, &[("p1", 100)]);
     let decision = rank_offers(&world.state, &query(&world, &basket));
     // Ties by id.
-    assert_eq!(ranked(&decision), ["value", "likely", "lever", "fits", "a-plain", "b-plain"]);
-    for (offer, score) in decision.ranked.iter().zip([30.0, 25.0, 20.0, 15.0, 10.0, 10.0]) {
-        assert!((offer.score - score).abs() < 1e-9, "{} {}", offer.offer.terms.offer_id, offer.score);
+    assert_eq!(
+        ranked(&decision),
+        ["value", "likely", "lever", "fits", "a-plain", "b-plain"]
+    );
+    for (offer, score) in decision
+        .ranked
+        .iter()
+        .zip([30.0, 25.0, 20.0, 15.0, 10.0, 10.0])
+    {
+        assert!(
+            (offer.score - score).abs() < 1e-9,
+            "{} {}",
+            offer.offer.terms.offer_id,
+            offer.score
+        );
         assert!(!offer.reasons.is_empty());
     }
 }
@@ -189,9 +289,20 @@ fn only_so_many_are_made_and_the_others_are_said_to_be_lower() {
         put(&mut world, with(id, |t| t.value = eur(value)));
     }
     for max_offers in 0..4 {
-        let decision = rank_offers(&world.state, &OfferQuery { max_offers, ..query(&world, &[]) });
+        let decision = rank_offers(
+            &world.state,
+            &OfferQuery {
+                max_offers,
+                ..query(&world, &[])
+            },
+        );
         assert_eq!(ranked(&decision), ["b", "c", "a"][..max_offers.min(3)]);
-        assert!(decision.exclusions.iter().all(|(_, r)| *r == ExclusionReason::RankedLower));
+        assert!(
+            decision
+                .exclusions
+                .iter()
+                .all(|(_, r)| *r == ExclusionReason::RankedLower)
+        );
         assert_eq!(decision.exclusions.len(), 3 - max_offers.min(3));
         assert!(decision.exclusions.is_sorted_by(|a, b| a.0 < b.0));
     }
@@ -199,30 +310,65 @@ fn only_so_many_are_made_and_the_others_are_said_to_be_lower() {
 
 #[test]
 fn a_reward_comes_off_the_lines_to_the_cent() {
-    let check = |reward: Reward, targets: &[&str], items: &[(&str, i64)], expect: &[(usize, i64, i64)]| {
-        let mut world = shop();
-        let mut draft = with("o", |t| t.reward = reward);
-        draft.target_skus = targets.iter().map(|s| Arc::from(*s)).collect();
-        put(&mut world, draft);
-        let basket = basket(&world, items);
-        let decision = rank_offers(&world.state, &query(&world, &basket));
-        let got: Vec<_> = decision.ranked[0].line_rewards.iter().map(|r| (r.line, r.amount.minor, r.vat.minor)).collect();
-        assert_eq!(got, expect, "{reward:?} {items:?}");
-    };
+    let check =
+        |reward: Reward, targets: &[&str], items: &[(&str, i64)], expect: &[(usize, i64, i64)]| {
+            let mut world = shop();
+            let mut draft = with("o", |t| t.reward = reward);
+            draft.target_skus = targets.iter().map(|s| Arc::from(*s)).collect();
+            put(&mut world, draft);
+            let basket = basket(&world, items);
+            let decision = rank_offers(&world.state, &query(&world, &basket));
+            let got: Vec<_> = decision.ranked[0]
+                .line_rewards
+                .iter()
+                .map(|r| (r.line, r.amount.minor, r.vat.minor))
+                .collect();
+            assert_eq!(got, expect, "{reward:?} {items:?}");
+        };
     let percent = Reward::PercentOff(1_000);
     // 10 % of 3.33 is 0.33, of which 22 % VAT included is 0.06.
     check(percent, &[], &[("p1", 333)], &[(0, 33, 6)]);
     // 10 % of the whole 0.99, split 0.10 = 0.04 + 0.03 + 0.03: the sum is rounded, never the parts.
-    check(percent, &[], &[("p1", 33), ("p2", 33), ("p3", 33)], &[(0, 4, 1), (1, 3, 1), (2, 3, 1)]);
+    check(
+        percent,
+        &[],
+        &[("p1", 33), ("p2", 33), ("p3", 33)],
+        &[(0, 4, 1), (1, 3, 1), (2, 3, 1)],
+    );
     // The largest remainder gets the cent: 5.00 over 1.00, 2.00 and 4.00 is 0.714, 1.429, 2.857.
     let five = Reward::AmountOff(eur(500));
-    check(five, &[], &[("p1", 100), ("p2", 200), ("p3", 400)], &[(0, 71, 13), (1, 143, 26), (2, 286, 52)]);
+    check(
+        five,
+        &[],
+        &[("p1", 100), ("p2", 200), ("p3", 400)],
+        &[(0, 71, 13), (1, 143, 26), (2, 286, 52)],
+    );
     // Never more than there is to pay.
-    check(five, &[], &[("p1", 100), ("p2", 200)], &[(0, 100, 18), (1, 200, 36)]);
+    check(
+        five,
+        &[],
+        &[("p1", 100), ("p2", 200)],
+        &[(0, 100, 18), (1, 200, 36)],
+    );
     // Only on targets, never on what the law limits, and not on lines that cost nothing.
-    check(percent, &["p2"], &[("p1", 1_000), ("p2", 1_000)], &[(1, 100, 18)]);
-    check(percent, &[], &[("p1", 0), ("formula", 1_000), ("p2", 1_000), ("p3", -500)], &[(2, 100, 18)]);
-    check(Reward::PercentOff(10_000), &[], &[("p1", 333)], &[(0, 333, 60)]);
+    check(
+        percent,
+        &["p2"],
+        &[("p1", 1_000), ("p2", 1_000)],
+        &[(1, 100, 18)],
+    );
+    check(
+        percent,
+        &[],
+        &[("p1", 0), ("formula", 1_000), ("p2", 1_000), ("p3", -500)],
+        &[(2, 100, 18)],
+    );
+    check(
+        Reward::PercentOff(10_000),
+        &[],
+        &[("p1", 333)],
+        &[(0, 333, 60)],
+    );
     check(Reward::ExtraPoints(50), &[], &[("p1", 333)], &[]);
     check(percent, &[], &[], &[]);
     // Less than half a cent is nothing.
@@ -232,14 +378,25 @@ fn a_reward_comes_off_the_lines_to_the_cent() {
 #[test]
 fn amounts_of_another_currency_are_left_alone() {
     let mut world = shop();
-    put(&mut world, with("amount", |t| t.reward = Reward::AmountOff(eur(50))));
+    put(
+        &mut world,
+        with("amount", |t| t.reward = Reward::AmountOff(eur(50))),
+    );
     put(&mut world, offer("percent"));
     let mut items = basket(&world, &[("p1", 1_000), ("p2", 1_000)]);
     items[0].net.currency = Currency::parse("CHF").expect("a code");
     let decision = rank_offers(&world.state, &query(&world, &items));
     let of = |id: &str| {
-        let offer = decision.ranked.iter().find(|r| &*r.offer.terms.offer_id == id).expect("ranked");
-        offer.line_rewards.iter().map(|r| (r.line, r.amount.minor)).collect::<Vec<_>>()
+        let offer = decision
+            .ranked
+            .iter()
+            .find(|r| &*r.offer.terms.offer_id == id)
+            .expect("ranked");
+        offer
+            .line_rewards
+            .iter()
+            .map(|r| (r.line, r.amount.minor))
+            .collect::<Vec<_>>()
     };
     assert_eq!(of("amount"), [(1, 50)]);
     assert_eq!(of("percent"), [(0, 100)]);
@@ -253,25 +410,56 @@ fn without_consent_to_profiling_the_history_is_not_used() {
         let mut bread = offer("a-other");
         bread.target_skus = vec!["p1".into()];
         put(&mut world, bread);
-        put(&mut world, with("b-milk", |t| t.target_categories = vec!["Food > Milk".into()]));
+        put(
+            &mut world,
+            with("b-milk", |t| {
+                t.target_categories = vec!["Food > Milk".into()]
+            }),
+        );
         let query = query(&world, &[]);
-        rank_offers(&world.state, &OfferQuery { customer: known.then_some(&customer), ..query })
+        rank_offers(
+            &world.state,
+            &OfferQuery {
+                customer: known.then_some(&customer),
+                ..query
+            },
+        )
     };
     let personal = decide(&[Purpose::Profiling], true);
     assert!(personal.personalised);
     assert_eq!(ranked(&personal), ["b-milk", "a-other"]);
-    assert!(personal.ranked[0].reasons[0].contains("Food > Milk"), "{:?}", personal.ranked[0].reasons);
+    assert!(
+        personal.ranked[0].reasons[0].contains("Food > Milk"),
+        "{:?}",
+        personal.ranked[0].reasons
+    );
     // Three purchases today: the odds are four times those of the others.
     let odds = |p: f64| p / (1.0 - p);
     let (milk, other) = (personal.ranked[0].propensity, personal.ranked[1].propensity);
     assert!((odds(milk) / odds(other) - 4.0).abs() < 1e-3);
 
     let anonymous = decide(&[], false);
-    for consents in [&[][..], &[Purpose::Marketing, Purpose::Analytics, Purpose::ThirdParties][..]] {
+    for consents in [
+        &[][..],
+        &[
+            Purpose::Marketing,
+            Purpose::Analytics,
+            Purpose::ThirdParties,
+        ][..],
+    ] {
         let without = decide(consents, true);
         assert!(!without.personalised);
         let facts = |d: &OfferDecision| -> Vec<_> {
-            d.ranked.iter().map(|r| (r.offer.terms.offer_id.clone(), r.score.to_bits(), r.reasons.clone())).collect()
+            d.ranked
+                .iter()
+                .map(|r| {
+                    (
+                        r.offer.terms.offer_id.clone(),
+                        r.score.to_bits(),
+                        r.reasons.clone(),
+                    )
+                })
+                .collect()
         };
         assert_eq!(facts(&without), facts(&anonymous));
     }
@@ -281,10 +469,22 @@ fn without_consent_to_profiling_the_history_is_not_used() {
 fn a_taste_fades() {
     let mut world = shop();
     let customer = milk_drinker(&mut world, &[Purpose::Profiling]);
-    put(&mut world, with("milk", |t| t.target_categories = vec!["Food".into()]));
+    put(
+        &mut world,
+        with("milk", |t| t.target_categories = vec!["Food".into()]),
+    );
     let propensity = |days: i64| {
         let now = world.now.plus_ms(days * DAY_MS);
-        rank_offers(&world.state, &OfferQuery { customer: Some(&customer), now, ..query(&world, &[]) }).ranked[0].propensity
+        rank_offers(
+            &world.state,
+            &OfferQuery {
+                customer: Some(&customer),
+                now,
+                ..query(&world, &[])
+            },
+        )
+        .ranked[0]
+            .propensity
     };
     assert!(propensity(0) > propensity(90) && propensity(90) > propensity(900));
     assert!((propensity(10_000) - 0.1).abs() < 1e-9);
@@ -299,19 +499,50 @@ fn an_outcome_counts_once_and_moves_the_propensity() {
         offer_id: "o".into(),
         outcome,
     };
-    let propensity = |world: &World| rank_offers(&world.state, &query(world, &[])).ranked[0].propensity;
+    let propensity =
+        |world: &World| rank_offers(&world.state, &query(world, &[])).ranked[0].propensity;
     assert!((propensity(&world) - 0.1).abs() < 1e-12);
-    let shown: Vec<_> = (0..20).map(|i| report(i, OutcomeType::Impression)).collect();
-    let all = Command::ReportOutcomes(shown.iter().cloned().chain([shown[0].clone(), report(0, OutcomeType::Accept)]).collect());
-    assert_eq!(world.ok(all.clone()), Reply::Outcomes { accepted: 21, duplicates: 1 });
-    assert_eq!(world.ok(all), Reply::Outcomes { accepted: 0, duplicates: 22 });
-    let expect = OutcomeCounts { impressions: 20, accepts: 1, ..OutcomeCounts::default() };
+    let shown: Vec<_> = (0..20)
+        .map(|i| report(i, OutcomeType::Impression))
+        .collect();
+    let all = Command::ReportOutcomes(
+        shown
+            .iter()
+            .cloned()
+            .chain([shown[0].clone(), report(0, OutcomeType::Accept)])
+            .collect(),
+    );
+    assert_eq!(
+        world.ok(all.clone()),
+        Reply::Outcomes {
+            accepted: 21,
+            duplicates: 1
+        }
+    );
+    assert_eq!(
+        world.ok(all),
+        Reply::Outcomes {
+            accepted: 0,
+            duplicates: 22
+        }
+    );
+    let expect = OutcomeCounts {
+        impressions: 20,
+        accepts: 1,
+        ..OutcomeCounts::default()
+    };
     assert_eq!(*world.state.outcomes.get("o").expect("counted"), expect);
     // The retailer's 10 % weigh as much as 20 impressions: (2 + 1) / (20 + 20).
     assert!((propensity(&world) - 0.075).abs() < 1e-12);
-    let unknown = OutcomeReport { offer_id: "nothing".into(), ..report(99, OutcomeType::Click) };
+    let unknown = OutcomeReport {
+        offer_id: "nothing".into(),
+        ..report(99, OutcomeType::Click)
+    };
     let mixed = Command::ReportOutcomes(vec![report(98, OutcomeType::Click), unknown]);
-    assert!(matches!(world.refused(mixed), Rejection::UnknownOffer { .. }));
+    assert!(matches!(
+        world.refused(mixed),
+        Rejection::UnknownOffer { .. }
+    ));
     assert_eq!(*world.state.outcomes.get("o").expect("counted"), expect);
     world.assert_recoverable();
 }
@@ -321,23 +552,51 @@ fn an_offer_is_put_once_changed_by_version_and_archived_for_good() {
     let mut world = shop();
     let first = put(&mut world, offer("o"));
     assert!(!world.changes(Command::PutOffer(offer("o"))));
-    let dearer = |etag: Option<u64>| OfferDraft { etag, ..with("o", |t| t.value = eur(200)) };
-    assert_eq!(world.refused(Command::PutOffer(dearer(Some(first + 1)))), Rejection::EtagMismatch);
-    let unseen = OfferDraft { etag: Some(first), ..offer("new") };
-    assert_eq!(world.refused(Command::PutOffer(unseen)), Rejection::EtagMismatch);
+    let dearer = |etag: Option<u64>| OfferDraft {
+        etag,
+        ..with("o", |t| t.value = eur(200))
+    };
+    assert_eq!(
+        world.refused(Command::PutOffer(dearer(Some(first + 1)))),
+        Rejection::EtagMismatch
+    );
+    let unseen = OfferDraft {
+        etag: Some(first),
+        ..offer("new")
+    };
+    assert_eq!(
+        world.refused(Command::PutOffer(unseen)),
+        Rejection::EtagMismatch
+    );
     let second = put(&mut world, dearer(Some(first)));
     assert!(second > first);
     // A dry run answers and changes nothing.
-    let dry = OfferDraft { validate_only: true, ..offer("dry") };
+    let dry = OfferDraft {
+        validate_only: true,
+        ..offer("dry")
+    };
     assert!(!world.changes(Command::PutOffer(dry)));
-    assert_eq!(ranked(&rank_offers(&world.state, &query(&world, &[]))), ["o"]);
+    assert_eq!(
+        ranked(&rank_offers(&world.state, &query(&world, &[]))),
+        ["o"]
+    );
 
-    let archive = Command::ArchiveOffer { offer_id: "o".into() };
+    let archive = Command::ArchiveOffer {
+        offer_id: "o".into(),
+    };
     assert!(world.changes(archive.clone()));
     assert!(!world.changes(archive));
-    assert!(matches!(world.refused(Command::PutOffer(offer("o"))), Rejection::Invalid { .. }));
-    let nothing = Command::ArchiveOffer { offer_id: "nothing".into() };
-    assert!(matches!(world.refused(nothing), Rejection::UnknownOffer { .. }));
+    assert!(matches!(
+        world.refused(Command::PutOffer(offer("o"))),
+        Rejection::Invalid { .. }
+    ));
+    let nothing = Command::ArchiveOffer {
+        offer_id: "nothing".into(),
+    };
+    assert!(matches!(
+        world.refused(nothing),
+        Rejection::UnknownOffer { .. }
+    ));
     let decision = rank_offers(&world.state, &query(&world, &[]));
     assert!(decision.ranked.is_empty() && decision.exclusions.is_empty());
     world.assert_recoverable();
@@ -354,7 +613,10 @@ fn an_offer_about_what_is_not_in_the_catalog_is_refused() {
     }
     let mut nothing = offer("o");
     nothing.target_skus = vec!["p9".into()];
-    assert!(matches!(world.refused(Command::PutOffer(nothing)), Rejection::UnknownSku { .. }));
+    assert!(matches!(
+        world.refused(Command::PutOffer(nothing)),
+        Rejection::UnknownSku { .. }
+    ));
     assert!(world.state.offers.is_empty());
 }
 
@@ -362,10 +624,17 @@ fn an_offer_about_what_is_not_in_the_catalog_is_refused() {
 fn archived_offers_make_room_for_new_ones() {
     let mut world = World::shop();
     // The bound is on what ranking looks at; each put checks all invariants, so the events are applied at once.
-    let put = |i: usize| tillside_engine::event::Event::OfferPut { terms: Arc::new(offer(&format!("o{i:04}")).terms) };
+    let put = |i: usize| tillside_engine::event::Event::OfferPut {
+        terms: Arc::new(offer(&format!("o{i:04}")).terms),
+    };
     world.happen((0..ACTIVE_OFFERS_MAX).map(put).collect());
-    assert!(matches!(world.refused(Command::PutOffer(offer("more"))), Rejection::LimitExceeded { .. }));
-    world.ok(Command::ArchiveOffer { offer_id: "o0000".into() });
+    assert!(matches!(
+        world.refused(Command::PutOffer(offer("more"))),
+        Rejection::LimitExceeded { .. }
+    ));
+    world.ok(Command::ArchiveOffer {
+        offer_id: "o0000".into(),
+    });
     world.ok(Command::PutOffer(offer("more")));
 }
 
@@ -389,28 +658,47 @@ const GOODS: [&str; 5] = ["p1", "p2", "p3", "milk", "formula"];
 
 fn naive_offers() -> impl Strategy<Value = Vec<Naive>> {
     let one = (
-        (-3i64..2, 0i64..5, prop::bool::weighted(0.7), 0u8..3, 0i64..1_000, prop::bool::weighted(0.2)),
-        (prop::collection::vec(0usize..5, 0..3), any::<bool>(), 0i64..4, 0u32..4, 0u32..3, prop::bool::weighted(0.1)),
+        (
+            -3i64..2,
+            0i64..5,
+            prop::bool::weighted(0.7),
+            0u8..3,
+            0i64..1_000,
+            prop::bool::weighted(0.2),
+        ),
+        (
+            prop::collection::vec(0usize..5, 0..3),
+            any::<bool>(),
+            0i64..4,
+            0u32..4,
+            0u32..3,
+            prop::bool::weighted(0.1),
+        ),
     );
-    let one = one.prop_map(|((from, long, at_a, segment, minimum, consent), (targets, in_basket, value, ppm, lever, archived))| Naive {
-        days: (from, from + long),
-        at_a,
-        segment,
-        minimum: if minimum < 500 { 0 } else { minimum },
-        consent,
-        targets,
-        in_basket,
-        // Few different values, so that ties are common.
-        value: value * 100,
-        ppm: ppm * 200_000,
-        lever: lever * 500,
-        archived,
-    });
+    let one = one.prop_map(
+        |(
+            (from, long, at_a, segment, minimum, consent),
+            (targets, in_basket, value, ppm, lever, archived),
+        )| Naive {
+            days: (from, from + long),
+            at_a,
+            segment,
+            minimum: if minimum < 500 { 0 } else { minimum },
+            consent,
+            targets,
+            in_basket,
+            // Few different values, so that ties are common.
+            value: value * 100,
+            ppm: ppm * 200_000,
+            lever: lever * 500,
+            archived,
+        },
+    );
     prop::collection::vec(one, 0..15)
 }
 
 proptest! {
-    #![proptest_config(property(300))]
+    #![proptest_config(property(1000))]
 
     #[test]
     fn the_ranking_equals_a_naive_filter_and_sort(
@@ -489,7 +777,12 @@ proptest! {
 fn the_same_question_has_the_same_answer() {
     let mut world = shop();
     for i in 0..50 {
-        put(&mut world, with(&format!("o{i:02}"), |t| t.base_propensity_ppm = 1_000 * (i % 7)));
+        put(
+            &mut world,
+            with(&format!("o{i:02}"), |t| {
+                t.base_propensity_ppm = 1_000 * (i % 7)
+            }),
+        );
     }
     world.ok(Command::PutProducts(vec![product("p9", 1)]));
     let basket = basket(&world, &[("p1", 100)]);

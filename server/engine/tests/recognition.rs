@@ -51,17 +51,27 @@ fn who(world: &World, identifiers: &[SeenIdentifier]) -> (Vec<CustomerId>, Optio
     match recognise(&world.state, &keys) {
         Recognition::Unknown => (Vec::new(), None),
         Recognition::Matched { id, confidence, .. } => (vec![id], Some(confidence)),
-        Recognition::Ambiguous(candidates) => (candidates.iter().map(|(id, ..)| *id).collect(), None),
+        Recognition::Ambiguous(candidates) => {
+            (candidates.iter().map(|(id, ..)| *id).collect(), None)
+        }
     }
 }
 
 #[test]
 fn a_customer_is_found_by_every_identifier_in_every_spelling() {
     let mut world = World::shop();
-    let ids = [card("0290000000012"), email("Anna.Rossi@example.com"), phone("+39 333 123 4567")];
+    let ids = [
+        card("0290000000012"),
+        email("Anna.Rossi@example.com"),
+        phone("+39 333 123 4567"),
+    ];
     let (anna, _) = enrol(&mut world, person("C1", &ids));
     let check = |seen: SeenIdentifier, confidence: f64| {
-        assert_eq!(who(&world, &[seen.clone()]), (vec![anna], Some(confidence)), "{seen:?}");
+        assert_eq!(
+            who(&world, std::slice::from_ref(&seen)),
+            (vec![anna], Some(confidence)),
+            "{seen:?}"
+        );
     };
     check(card("0290000000012"), 1.0);
     check(card(" 0290-0000-00012 "), 1.0);
@@ -75,7 +85,10 @@ fn a_customer_is_found_by_every_identifier_in_every_spelling() {
 #[test]
 fn recognition_says_matched_ambiguous_or_unknown() {
     let mut world = World::shop();
-    let (anna, _) = enrol(&mut world, person("C1", &[card("AAA1"), phone("3331234567")]));
+    let (anna, _) = enrol(
+        &mut world,
+        person("C1", &[card("AAA1"), phone("3331234567")]),
+    );
     let (bruno, _) = enrol(&mut world, person("C2", &[card("BBB1")]));
     let check = |seen: &[SeenIdentifier], expect: (Vec<CustomerId>, Option<f64>)| {
         assert_eq!(who(&world, seen), expect, "{seen:?}");
@@ -83,9 +96,15 @@ fn recognition_says_matched_ambiguous_or_unknown() {
     check(&[], (vec![], None));
     check(&[card("ZZZ9")], (vec![], None));
     check(&[card("ZZZ9"), card("BBB1")], (vec![bruno], Some(1.0)));
-    check(&[phone("3331234567"), card("AAA1")], (vec![anna], Some(1.0)));
+    check(
+        &[phone("3331234567"), card("AAA1")],
+        (vec![anna], Some(1.0)),
+    );
     check(&[card("BBB1"), card("AAA1")], (vec![bruno, anna], None));
-    check(&[phone("3331234567"), card("BBB1")], (vec![anna, bruno], None));
+    check(
+        &[phone("3331234567"), card("BBB1")],
+        (vec![anna, bruno], None),
+    );
     // The same value of another kind is another identifier.
     check(&[seen(IdentifierKind::AppToken, "AAA1")], (vec![], None));
 }
@@ -93,8 +112,14 @@ fn recognition_says_matched_ambiguous_or_unknown() {
 #[test]
 fn the_positions_of_what_matched_are_told() {
     let mut world = World::shop();
-    let (anna, _) = enrol(&mut world, person("C1", &[card("AAA1"), email("a@example.com")]));
-    let keys: Vec<_> = [email("a@example.com"), card("ZZZ9"), card("AAA1")].iter().map(key).collect();
+    let (anna, _) = enrol(
+        &mut world,
+        person("C1", &[card("AAA1"), email("a@example.com")]),
+    );
+    let keys: Vec<_> = [email("a@example.com"), card("ZZZ9"), card("AAA1")]
+        .iter()
+        .map(key)
+        .collect();
     match recognise(&world.state, &keys) {
         Recognition::Matched { id, matched, .. } => {
             assert_eq!((id, matched.as_slice()), (anna, [0, 2].as_slice()));
@@ -111,7 +136,10 @@ fn enrolling_twice_is_enrolling_once() {
     assert!(created);
     assert!(!world.changes(Command::CreateCustomer(draft)));
     // Without the retailer's id, but with the card, it is the same person; what is new about them is kept.
-    let (again, created) = enrol(&mut world, person("", &[card("AAA1"), email("a@example.com")]));
+    let (again, created) = enrol(
+        &mut world,
+        person("", &[card("AAA1"), email("a@example.com")]),
+    );
     assert_eq!((again, created), (anna, false));
     assert_eq!(who(&world, &[email("a@example.com")]).0, [anna]);
     world.assert_recoverable();
@@ -125,10 +153,17 @@ fn an_enrolment_does_not_overwrite_who_was_enrolled_before() {
     let (anna, _) = enrol(&mut world, first);
     let mut second = person("C1", &[card("AAA1")]);
     second.contacts.given_name = "Bruno".into();
-    second.consents.push(consent(Purpose::Profiling, true, START));
+    second
+        .consents
+        .push(consent(Purpose::Profiling, true, START));
     enrol(&mut world, second);
     assert_eq!(world.customer(anna).personal.contacts.given_name, "Anna");
-    assert!(!world.customer(anna).relation.consents_to(Purpose::Profiling));
+    assert!(
+        !world
+            .customer(anna)
+            .relation
+            .consents_to(Purpose::Profiling)
+    );
 }
 
 #[test]
@@ -137,9 +172,15 @@ fn identifiers_of_two_people_are_a_conflict() {
     enrol(&mut world, person("C1", &[card("AAA1")]));
     enrol(&mut world, person("C2", &[card("BBB1")]));
     let mut check = |command: Command, index: usize| {
-        assert_eq!(world.refused(command), Rejection::IdentifierConflict { index });
+        assert_eq!(
+            world.refused(command),
+            Rejection::IdentifierConflict { index }
+        );
     };
-    check(Command::CreateCustomer(person("", &[card("AAA1"), card("NEW1"), card("BBB1")])), 2);
+    check(
+        Command::CreateCustomer(person("", &[card("AAA1"), card("NEW1"), card("BBB1")])),
+        2,
+    );
     // Another retailer id for the holder of this card.
     check(Command::CreateCustomer(person("C3", &[card("AAA1")])), 1);
     let mut change = change_of("C1");
@@ -153,13 +194,18 @@ fn an_unknown_card_makes_a_provisional_customer_whose_history_enrolment_keeps() 
     let mut world = World::shop();
     sell_to(&mut world, 1, &[card("AAA1")]);
     sell_to(&mut world, 2, &[card("AAA1")]);
-    let [anna] = who(&world, &[card("AAA1")]).0[..] else { panic!("one customer") };
+    let [anna] = who(&world, &[card("AAA1")]).0[..] else {
+        panic!("one customer")
+    };
     let before = world.customer(anna);
     assert!(before.relation.provisional);
     assert_eq!(world.state.counters().provisional, 1);
     assert_eq!((before.history.purchases, before.history.points), (2, 20));
 
-    let (enrolled, created) = enrol(&mut world, person("C1", &[card("AAA1"), email("a@example.com")]));
+    let (enrolled, created) = enrol(
+        &mut world,
+        person("C1", &[card("AAA1"), email("a@example.com")]),
+    );
     assert_eq!((enrolled, created), (anna, true));
     let after = world.customer(anna);
     assert!(!after.relation.provisional);
@@ -175,15 +221,26 @@ fn an_unknown_card_makes_a_provisional_customer_whose_history_enrolment_keeps() 
 fn a_provisional_customer_carries_the_version_of_its_making() {
     let mut world = World::shop();
     sell_to(&mut world, 1, &[card("AAA1")]);
-    let [anna] = who(&world, &[card("AAA1")]).0[..] else { panic!("one customer") };
-    assert_eq!(world.customer(anna).relation.version, world.state.snapshot_sequence());
+    let [anna] = who(&world, &[card("AAA1")]).0[..] else {
+        panic!("one customer")
+    };
+    assert_eq!(
+        world.customer(anna).relation.version,
+        world.state.snapshot_sequence()
+    );
 }
 
 #[test]
 fn an_identifier_read_twice_on_a_receipt_is_kept_once() {
     let mut world = World::shop();
-    sell_to(&mut world, 1, &[card("AAA1"), card("AAA1"), email("a@example.com")]);
-    let [anna] = who(&world, &[card("AAA1")]).0[..] else { panic!("one customer") };
+    sell_to(
+        &mut world,
+        1,
+        &[card("AAA1"), card("AAA1"), email("a@example.com")],
+    );
+    let [anna] = who(&world, &[card("AAA1")]).0[..] else {
+        panic!("one customer")
+    };
     assert_eq!(world.customer(anna).personal.identifiers.len(), 2);
 }
 
@@ -225,7 +282,10 @@ fn an_import_finds_the_provisional_holder_of_a_card() {
     sell_to(&mut world, 1, &[card("AAA1")]);
     let found = who(&world, &[card("AAA1")]).0;
     import(&mut world, "1", person("C1", &[card("AAA1")]));
-    assert_eq!(who(&world, &[seen(IdentifierKind::CustomerId, "C1")]).0, found);
+    assert_eq!(
+        who(&world, &[seen(IdentifierKind::CustomerId, "C1")]).0,
+        found
+    );
     assert!(!world.customer(found[0]).relation.provisional);
 }
 
@@ -241,13 +301,19 @@ fn a_change_needs_the_version_it_was_based_on() {
         Command::UpdateCustomer(change)
     };
     assert!(world.changes(rename("Anna", Some(version))));
-    assert_eq!(world.refused(rename("Bruno", Some(version))), Rejection::EtagMismatch);
+    assert_eq!(
+        world.refused(rename("Bruno", Some(version))),
+        Rejection::EtagMismatch
+    );
     // What is so already is no change, and no new version.
     assert!(!world.changes(rename("Anna", None)));
     assert!(world.changes(rename("Carla", None)));
     let mut nobody = change_of("C9");
     nobody.etag = Some(version);
-    assert_eq!(world.refused(Command::UpdateCustomer(nobody)), Rejection::UnknownCustomer);
+    assert_eq!(
+        world.refused(Command::UpdateCustomer(nobody)),
+        Rejection::UnknownCustomer
+    );
     world.assert_recoverable();
 }
 
@@ -258,7 +324,10 @@ fn a_refused_change_changes_nothing() {
     let mut change = change_of("C1");
     change.contacts.given_name = Some("Anna".into());
     change.preferred_store_id = Some(Some("nowhere".into()));
-    assert!(matches!(world.refused(Command::UpdateCustomer(change)), Rejection::UnknownStore { .. }));
+    assert!(matches!(
+        world.refused(Command::UpdateCustomer(change)),
+        Rejection::UnknownStore { .. }
+    ));
     assert_eq!(world.customer(anna).personal.contacts.given_name, "");
     let mut elsewhere = person("C2", &[card("NEW1")]);
     elsewhere.preferred_store_id = Some("nowhere".into());
@@ -274,7 +343,10 @@ fn a_preferred_store_is_set_and_taken_away() {
         let mut change = change_of("C1");
         change.preferred_store_id = Some(store.map(Into::into));
         world.ok(Command::UpdateCustomer(change));
-        assert_eq!(world.customer(anna).relation.preferred_store, store.map(|s| world.store(s)));
+        assert_eq!(
+            world.customer(anna).relation.preferred_store,
+            store.map(|s| world.store(s))
+        );
     }
 }
 
@@ -290,8 +362,15 @@ fn the_later_decision_about_a_consent_counts_in_whatever_order_they_come() {
             world.ok(Command::UpdateCustomer(change));
         }
         let relation = &world.customer(anna).relation;
-        assert_eq!(relation.consents_to(Purpose::Profiling), expect, "{decisions:?}");
-        assert!(!relation.consents_to(Purpose::Marketing), "never asked counts as no");
+        assert_eq!(
+            relation.consents_to(Purpose::Profiling),
+            expect,
+            "{decisions:?}"
+        );
+        assert!(
+            !relation.consents_to(Purpose::Marketing),
+            "never asked counts as no"
+        );
     };
     check(&[], false);
     check(&[at(0, true)], true);
@@ -305,20 +384,39 @@ fn the_later_decision_about_a_consent_counts_in_whatever_order_they_come() {
 #[test]
 fn a_customer_has_only_so_many_identifiers() {
     let mut world = World::shop();
-    let cards: Vec<_> = (0..IDENTIFIERS_PER_CUSTOMER_MAX).map(|i| card(&format!("CARD{i}"))).collect();
+    let cards: Vec<_> = (0..IDENTIFIERS_PER_CUSTOMER_MAX)
+        .map(|i| card(&format!("CARD{i}")))
+        .collect();
     enrol(&mut world, person("", &cards));
-    let refused = world.refused(Command::CreateCustomer(person("", &[cards[0].clone(), card("MORE1")])));
-    assert!(matches!(refused, Rejection::LimitExceeded { .. }), "{refused}");
+    let refused = world.refused(Command::CreateCustomer(person(
+        "",
+        &[cards[0].clone(), card("MORE1")],
+    )));
+    assert!(
+        matches!(refused, Rejection::LimitExceeded { .. }),
+        "{refused}"
+    );
     assert_eq!(who(&world, &[card("MORE1")]).0, []);
 }
 
 /// What happens to identities, with identifiers by number.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { customer: Option<usize>, ids: Vec<usize> },
-    Import { customer: Option<usize>, ids: Vec<usize> },
-    Add { customer: usize, ids: Vec<usize> },
-    Sale { ids: Vec<usize> },
+    Create {
+        customer: Option<usize>,
+        ids: Vec<usize>,
+    },
+    Import {
+        customer: Option<usize>,
+        ids: Vec<usize>,
+    },
+    Add {
+        customer: usize,
+        ids: Vec<usize>,
+    },
+    Sale {
+        ids: Vec<usize>,
+    },
 }
 
 /// Ten identifiers in the order of trust, and three retailer ids after them.
@@ -395,7 +493,11 @@ impl Model {
     /// Whether the step goes through.
     fn take(&mut self, step: &Step) -> bool {
         let with_own = |customer: &Option<usize>, ids: &[usize]| -> Vec<usize> {
-            customer.iter().map(|c| c + 10).chain(ids.iter().copied()).collect()
+            customer
+                .iter()
+                .map(|c| c + 10)
+                .chain(ids.iter().copied())
+                .collect()
         };
         match step {
             Step::Create { customer, ids } => {
@@ -414,12 +516,18 @@ impl Model {
                 let ids = with_own(customer, ids);
                 let by_id = customer.and_then(|c| self.owner(c + 10));
                 let may_be = |o: &usize| customer.is_none() || self.0[*o].provisional;
-                let owner = by_id.or_else(|| ids.iter().filter_map(|id| self.owner(*id)).find(may_be));
+                let owner =
+                    by_id.or_else(|| ids.iter().filter_map(|id| self.owner(*id)).find(may_be));
                 self.upsert(owner, *customer, &ids);
             }
             Step::Add { customer, ids } => {
-                let Some(person) = self.owner(customer + 10) else { return false };
-                if ids.iter().any(|id| self.owner(*id).is_some_and(|o| o != person)) {
+                let Some(person) = self.owner(customer + 10) else {
+                    return false;
+                };
+                if ids
+                    .iter()
+                    .any(|id| self.owner(*id).is_some_and(|o| o != person))
+                {
                     return false;
                 }
                 self.give(person, ids);
@@ -430,9 +538,15 @@ impl Model {
                 }
                 // The numbers are in the order of trust by kind; of one kind, the first read counts.
                 let trust = |id: &usize| [0, 0, 0, 0, 1, 1, 1, 2, 2, 2][*id];
-                let known = ids.iter().filter(|id| self.owner(**id).is_some()).min_by_key(|id| trust(id));
+                let known = ids
+                    .iter()
+                    .filter(|id| self.owner(**id).is_some())
+                    .min_by_key(|id| trust(id));
                 let person = known.and_then(|id| self.owner(*id)).unwrap_or_else(|| {
-                    self.0.push(Person { provisional: true, ..Person::default() });
+                    self.0.push(Person {
+                        provisional: true,
+                        ..Person::default()
+                    });
                     let last = self.0.len() - 1;
                     self.give(last, ids);
                     last
@@ -445,7 +559,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(property(400))]
+    #![proptest_config(property(1000))]
 
     #[test]
     fn identities_equal_the_naive_model(steps in steps()) {

@@ -25,13 +25,25 @@ use world::{START, World};
 
 /// `shared/data` and `shared/reference`, from `TILLSIDE_SHARED_DATA` or some folder above this one.
 fn shared(test: &str) -> Option<(PathBuf, PathBuf)> {
-    #[expect(clippy::disallowed_methods, reason = "a test may ask where its data is")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test may ask where its data is"
+    )]
     let named = std::env::var_os("TILLSIDE_SHARED_DATA").map(PathBuf::from);
-    let above = || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|d| d.join("shared/data")).find(|d| d.is_dir());
-    let found = named.or_else(above).map(|data| (data.clone(), data.with_file_name("reference")));
+    let above = || {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|d| d.join("shared/data"))
+            .find(|d| d.is_dir())
+    };
+    let found = named
+        .or_else(above)
+        .map(|data| (data.clone(), data.with_file_name("reference")));
     let found = found.filter(|(_, reference)| reference.join("bopis_queries_dev.json").is_file());
     if found.is_none() {
-        eprintln!("SKIPPED {test}: neither TILLSIDE_SHARED_DATA nor a folder above has shared/data and shared/reference");
+        eprintln!(
+            "SKIPPED {test}: neither TILLSIDE_SHARED_DATA nor a folder above has shared/data and shared/reference"
+        );
     }
     found
 }
@@ -52,7 +64,10 @@ fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
         Some(gz) if gz == "gz" => Box::new(GzDecoder::new(&bytes[..])),
         _ => Box::new(&bytes[..]),
     };
-    csv::Reader::from_reader(plain).deserialize().map(|row| row.expect("a row of the table")).collect()
+    csv::Reader::from_reader(plain)
+        .deserialize()
+        .map(|row| row.expect("a row of the table"))
+        .collect()
 }
 
 /// The rule of the reference that spreads stock over stores.
@@ -69,7 +84,11 @@ fn hash(text: &str) -> u64 {
 
 fn stock_rule(set: &str, store: &str, sku: u64) -> i64 {
     let h = hash(&format!("stock|{set}|{store}|{sku}"));
-    if h % 100 < 35 { 0 } else { 1 + (h / 100 % 12) as i64 }
+    if h % 100 < 35 {
+        0
+    } else {
+        1 + (h / 100 % 12) as i64
+    }
 }
 
 #[test]
@@ -81,11 +100,22 @@ fn the_rule_of_the_synthetic_stock_gives_the_published_vectors() {
 }
 
 fn outlets(data: &Path, set: &str) -> Vec<Store> {
-    let file = if set == "it" { "stores_it_mimit.csv.gz" } else { "stores_ww_starbucks.csv.gz" };
+    let file = if set == "it" {
+        "stores_it_mimit.csv.gz"
+    } else {
+        "stores_ww_starbucks.csv.gz"
+    };
     let store = |row: BTreeMap<String, String>| {
         let degrees = |column: &str| row[column].parse::<f64>().expect("degrees");
-        let state = if row["is_open"] == "1" { StoreState::Open } else { StoreState::Closed };
-        Store { state, ..store_at(&row["store_id"], degrees("lat"), degrees("lon")) }
+        let state = if row["is_open"] == "1" {
+            StoreState::Open
+        } else {
+            StoreState::Closed
+        };
+        Store {
+            state,
+            ..store_at(&row["store_id"], degrees("lat"), degrees("lon"))
+        }
     };
     rows(&data.join(file)).into_iter().map(store).collect()
 }
@@ -116,10 +146,19 @@ impl Query {
                 skus.push(*sku);
                 skus.len() - 1
             });
-            WantedLine { line_id: i.to_string().into(), sku: SkuId(at as u32), quantity: pieces * 1000 }
+            WantedLine {
+                line_id: i.to_string().into(),
+                sku: SkuId(at as u32),
+                quantity: pieces * 1000,
+            }
         });
         let lines = lines.collect();
-        Some(Query { origin: Point::new(lon, lat), limit_mm: limit_mm(max_km * 1000.0), skus, lines })
+        Some(Query {
+            origin: Point::new(lon, lat),
+            limit_mm: limit_mm(max_km * 1000.0),
+            skus,
+            lines,
+        })
     }
 
     fn plan(&self, state: &State, now: tillside_engine::units::Time) -> Plan {
@@ -148,13 +187,19 @@ fn outcome_name(outcome: PlanOutcome) -> &'static str {
 
 #[test]
 fn two_hundred_queries_over_real_outlets_have_the_reference_answers() {
-    let Some((data, reference)) = shared("two_hundred_queries_over_real_outlets") else { return };
+    let Some((data, reference)) = shared("two_hundred_queries_over_real_outlets") else {
+        return;
+    };
     let queries = json(&reference.join("bopis_queries_dev.json"));
     let queries = queries.as_array().expect("a list");
-    let answers: BTreeMap<_, _> =
-        rows(&reference.join("bopis_answers_dev.csv")).into_iter().map(|r| (r["query_id"].clone(), r)).collect();
-    let known: BTreeSet<u64> =
-        rows(&reference.join("bopis_skus.csv")).iter().map(|r| r["sku"].parse().expect("a number")).collect();
+    let answers: BTreeMap<_, _> = rows(&reference.join("bopis_answers_dev.csv"))
+        .into_iter()
+        .map(|r| (r["query_id"].clone(), r))
+        .collect();
+    let known: BTreeSet<u64> = rows(&reference.join("bopis_skus.csv"))
+        .iter()
+        .map(|r| r["sku"].parse().expect("a number"))
+        .collect();
     let (mut compared, mut refused) = (0, 0);
     for set in ["it", "ww"] {
         let mut world = World::new();
@@ -178,7 +223,10 @@ fn two_hundred_queries_over_real_outlets_have_the_reference_answers() {
             // Only the products asked for, one query at a time: all of them together are ten million levels.
             state.stock.clear();
             let mut touched = Touched::default();
-            let ctx = Ctx { seq: Sequence(state.counters().sequence.0 + 1), now: START };
+            let ctx = Ctx {
+                seq: Sequence(state.counters().sequence.0 + 1),
+                now: START,
+            };
             for store in &state.stores.items {
                 let counted = |(at, sku): (usize, &u64)| Event::StockCounted {
                     sku: SkuId(at as u32),
@@ -192,38 +240,78 @@ fn two_hundred_queries_over_real_outlets_have_the_reference_answers() {
             }
             let found = query.plan(state, START);
             assert_eq!(outcome_name(found.outcome), expect, "{id}");
-            let matched = found.options.first().map(|o| (o.store, o.distance_mm, query.skus.len()));
-            let partial = found.partial.first().map(|p| (p.store, p.distance_mm, p.sku_count));
+            let matched = found
+                .options
+                .first()
+                .map(|o| (o.store, o.distance_mm, query.skus.len()));
+            let partial = found
+                .partial
+                .first()
+                .map(|p| (p.store, p.distance_mm, p.sku_count));
             let got = matched.or(partial).map(|(store, mm, available)| {
                 let store = state.stores.get(store).expect("a store of the plan");
-                (store.store_id.to_string(), mm.to_string(), available.to_string())
+                (
+                    store.store_id.to_string(),
+                    mm.to_string(),
+                    available.to_string(),
+                )
             });
             let told = |column: &str| answer[column].clone();
-            let wanted = matches!(expect, "OK" | "PARTIAL").then(|| (told("store_id"), told("dist_key_mm"), told("lines_available")));
+            let wanted = matches!(expect, "OK" | "PARTIAL").then(|| {
+                (
+                    told("store_id"),
+                    told("dist_key_mm"),
+                    told("lines_available"),
+                )
+            });
             assert_eq!(got, wanted, "{id}");
             compared += 1;
         }
     }
     assert_eq!(compared + refused, answers.len());
-    eprintln!("{compared} plans equal the reference, {refused} bad queries refused before the engine");
+    eprintln!(
+        "{compared} plans equal the reference, {refused} bad queries refused before the engine"
+    );
 }
 
 #[test]
 fn four_hundred_timed_operations_end_as_the_reference_says() {
-    let Some((data, reference)) = shared("four_hundred_timed_operations") else { return };
+    let Some((data, reference)) = shared("four_hundred_timed_operations") else {
+        return;
+    };
     let scenario = json(&reference.join("bopis_scenario_dev.json"));
-    let hot: Vec<u64> = scenario["hot_skus"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+    let hot: Vec<u64> = scenario["hot_skus"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_u64)
+        .collect();
     let mut world = World::new();
     let start = world.now;
-    world.ok(Command::PutProducts(hot.iter().map(|sku| product(&sku.to_string(), 100)).collect()));
+    world.ok(Command::PutProducts(
+        hot.iter()
+            .map(|sku| product(&sku.to_string(), 100))
+            .collect(),
+    ));
     world.ok(Command::PutStores(outlets(&data, "it")));
-    let stores: Vec<(StoreId, String)> =
-        world.state.stores.items.iter().map(|s| (*s.key(), s.store_id.to_string())).collect();
+    let stores: Vec<(StoreId, String)> = world
+        .state
+        .stores
+        .items
+        .iter()
+        .map(|s| (*s.key(), s.store_id.to_string()))
+        .collect();
     let mut counts = Vec::new();
     for (id, name) in &stores {
         for sku in &hot {
             let on_hand = stock_rule("it", name, *sku) * 1000;
-            counts.push(Event::StockCounted { sku: world.sku(&sku.to_string()), store: *id, on_hand, safety: None, as_of: start });
+            counts.push(Event::StockCounted {
+                sku: world.sku(&sku.to_string()),
+                store: *id,
+                on_hand,
+                safety: None,
+                as_of: start,
+            });
         }
     }
     world.happen(counts);
@@ -243,10 +331,23 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                 }
                 let found = query.plan(&world.state, world.now);
                 assert_eq!(outcome_name(found.outcome), expect, "{name}");
-                let Some(option) = found.options.first() else { continue };
-                let at = world.state.stores.get(option.store).expect("a store of the plan");
-                assert_eq!(Some(at.store_id.to_string()), op["expect_store"].as_u64().map(|s| s.to_string()), "{name}");
-                let candidate = tillside_engine::command::Candidate { store: option.store, distance_mm: option.distance_mm };
+                let Some(option) = found.options.first() else {
+                    continue;
+                };
+                let at = world
+                    .state
+                    .stores
+                    .get(option.store)
+                    .expect("a store of the plan");
+                assert_eq!(
+                    Some(at.store_id.to_string()),
+                    op["expect_store"].as_u64().map(|s| s.to_string()),
+                    "{name}"
+                );
+                let candidate = tillside_engine::command::Candidate {
+                    store: option.store,
+                    distance_mm: option.distance_mm,
+                };
                 let reply = world.ok(Command::Reserve(Reserve {
                     order_id: name.into(),
                     lines: query.lines,
@@ -254,19 +355,39 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                     hold_ms: op["ttl_s"].as_i64().expect("seconds") * 1000,
                     checkout_revision: None,
                 }));
-                let Reply::Reservation(reservation) = reply else { panic!("{reply:?}") };
+                let Reply::Reservation(reservation) = reply else {
+                    panic!("{reply:?}")
+                };
                 made.insert(name.to_owned(), reservation.id);
             }
         }
     }
     world.now = start.plus_ms(scenario["final_time"].as_i64().expect("seconds") * 1000);
     world.fire_timers();
-    let state_of = |id: &ReservationId| world.state.reservation(*id).expect("made").state_at(world.now);
-    let active: Vec<_> = made.iter().filter(|(_, id)| state_of(id) == ReservationState::Held).map(|(n, _)| n.as_str()).collect();
-    let expect: Vec<_> = scenario["final_active"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let state_of = |id: &ReservationId| {
+        world
+            .state
+            .reservation(*id)
+            .expect("made")
+            .state_at(world.now)
+    };
+    let active: Vec<_> = made
+        .iter()
+        .filter(|(_, id)| state_of(id) == ReservationState::Held)
+        .map(|(n, _)| n.as_str())
+        .collect();
+    let expect: Vec<_> = scenario["final_active"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     assert_eq!(active, expect);
     // The reference takes goods out of stock when they are committed; here they stay until they are handed over.
-    for row in scenario["final_on_hand_of_touched"].as_array().expect("a list") {
+    for row in scenario["final_on_hand_of_touched"]
+        .as_array()
+        .expect("a list")
+    {
         let number = |i: usize| row[i].as_i64().expect("a number");
         let level = world.level(&number(1).to_string(), &number(0).to_string());
         assert_eq!((level.on_hand - level.committed) / 1000, number(2), "{row}");

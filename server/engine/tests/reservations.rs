@@ -39,11 +39,18 @@ fn held(world: &World, sku: &str, store: &str) -> (i64, i64) {
 }
 
 fn state(world: &World, id: ReservationId) -> ReservationState {
-    world.state.reservation(id).expect("held before").state_at(world.now)
+    world
+        .state
+        .reservation(id)
+        .expect("held before")
+        .state_at(world.now)
 }
 
 fn sell(world: &mut World, number: i64, lines: Vec<SaleLineDraft>) -> Vec<Warning> {
-    match world.sell(SaleDraft { lines, ..receipt("A", number) }) {
+    match world.sell(SaleDraft {
+        lines,
+        ..receipt("A", number)
+    }) {
         Reply::Ingested { warnings } => warnings.to_vec(),
         other => panic!("{other:?}"),
     }
@@ -61,12 +68,25 @@ fn a_hold_takes_all_lines_at_the_first_candidate_that_has_them() {
     let mut world = stocked();
     world.ok(count("p2", "A", 1));
     let hold = world.hold("o1", &[("p1", 3), ("p2", 2)], &["A", "B", "C"]);
-    assert_eq!((hold.store, hold.state), (world.store("B"), ReservationState::Held));
-    assert_eq!((hold.created, hold.expire), (world.now, world.now.plus_ms(HOLD_MS_DEFAULT)));
+    assert_eq!(
+        (hold.store, hold.state),
+        (world.store("B"), ReservationState::Held)
+    );
+    assert_eq!(
+        (hold.created, hold.expire),
+        (world.now, world.now.plus_ms(HOLD_MS_DEFAULT))
+    );
     assert_eq!(held(&world, "p1", "B"), (3, 0));
     assert_eq!(held(&world, "p1", "A"), (0, 0));
-    assert_eq!((available(&world, "p1", "B"), available(&world, "p2", "B")), (7, 8));
-    assert_eq!(*world.state.reservation(hold.id).expect("held"), *hold, "the reply is what is on record");
+    assert_eq!(
+        (available(&world, "p1", "B"), available(&world, "p2", "B")),
+        (7, 8)
+    );
+    assert_eq!(
+        *world.state.reservation(hold.id).expect("held"),
+        *hold,
+        "the reply is what is on record"
+    );
     world.assert_recoverable();
 }
 
@@ -84,7 +104,10 @@ fn lines_of_one_product_are_held_together() {
 fn a_hold_takes_everything_or_nothing() {
     let mut world = stocked();
     let none = world.reserve("o1", &[("p1", 1)], &[]);
-    assert_eq!(world.refused(Command::Reserve(none)), Rejection::InsufficientStock);
+    assert_eq!(
+        world.refused(Command::Reserve(none)),
+        Rejection::InsufficientStock
+    );
     let lost = world.reserve("o1", &[("p1", 1), ("p2", 11)], &["A", "B", "C"]);
     assert_eq!(world.refused(Command::Reserve(lost)), Rejection::Contended);
     for store in ["A", "B", "C"] {
@@ -96,7 +119,10 @@ fn a_hold_takes_everything_or_nothing() {
 #[test]
 fn safety_stock_is_never_held() {
     let mut world = stocked();
-    world.ok(Command::SetStockCount(Count { safety: Some(4_000), ..count_of("p1", "A", 10) }));
+    world.ok(Command::SetStockCount(Count {
+        safety: Some(4_000),
+        ..count_of("p1", "A", 10)
+    }));
     let much = world.reserve("o1", &[("p1", 7)], &["A"]);
     assert_eq!(world.refused(Command::Reserve(much)), Rejection::Contended);
     world.hold("o1", &[("p1", 6)], &["A"]);
@@ -107,14 +133,26 @@ fn every_transition_done_twice_is_done_once() {
     let mut world = stocked();
     let hold = world.hold("o1", &[("p1", 4)], &["A"]);
     let first = confirmed(world.ok(Command::ConfirmReservation(hold.id)));
-    assert_eq!((first.state, held(&world, "p1", "A")), (ReservationState::Confirmed, (0, 4)));
+    assert_eq!(
+        (first.state, held(&world, "p1", "A")),
+        (ReservationState::Confirmed, (0, 4))
+    );
     assert!(!world.changes(Command::ConfirmReservation(hold.id)));
-    assert_eq!(confirmed(world.ok(Command::ConfirmReservation(hold.id))), first);
+    assert_eq!(
+        confirmed(world.ok(Command::ConfirmReservation(hold.id))),
+        first
+    );
     let first = confirmed(world.ok(Command::ReleaseReservation(hold.id)));
-    assert_eq!((first.state, held(&world, "p1", "A")), (ReservationState::Released, (0, 0)));
+    assert_eq!(
+        (first.state, held(&world, "p1", "A")),
+        (ReservationState::Released, (0, 0))
+    );
     assert!(!world.changes(Command::ReleaseReservation(hold.id)));
     assert_eq!(available(&world, "p1", "A"), 10);
-    assert_eq!(world.refused(Command::ConfirmReservation(hold.id)), Rejection::ReservationEnded("released"));
+    assert_eq!(
+        world.refused(Command::ConfirmReservation(hold.id)),
+        Rejection::ReservationEnded("released")
+    );
     world.assert_recoverable();
 }
 
@@ -122,8 +160,14 @@ fn every_transition_done_twice_is_done_once() {
 fn nobody_changes_what_does_not_exist() {
     let mut world = stocked();
     let nobody = ReservationId(77);
-    for command in [Command::ConfirmReservation(nobody), Command::ReleaseReservation(nobody)] {
-        assert!(matches!(world.refused(command), Rejection::UnknownReservation { .. }));
+    for command in [
+        Command::ConfirmReservation(nobody),
+        Command::ReleaseReservation(nobody),
+    ] {
+        assert!(matches!(
+            world.refused(command),
+            Rejection::UnknownReservation { .. }
+        ));
     }
 }
 
@@ -139,13 +183,19 @@ fn a_hold_expires_at_its_very_time_by_read_and_by_timer() {
     // By read first: no timer has fired yet, and confirming checks by itself.
     assert_eq!(state(&world, hold.id), ReservationState::Expired);
     assert_eq!(held(&world, "p1", "A"), (4, 1));
-    assert_eq!(world.step(&Command::ConfirmReservation(hold.id)), Err(Rejection::ReservationExpired));
+    assert_eq!(
+        world.step(&Command::ConfirmReservation(hold.id)),
+        Err(Rejection::ReservationExpired)
+    );
     world.fire_timers();
     assert_eq!(held(&world, "p1", "A"), (0, 1));
     let changes = world.log.len();
     world.fire_timers();
     assert_eq!(world.log.len(), changes, "it expires once");
-    assert_eq!(world.refused(Command::ConfirmReservation(hold.id)), Rejection::ReservationExpired);
+    assert_eq!(
+        world.refused(Command::ConfirmReservation(hold.id)),
+        Rejection::ReservationExpired
+    );
     assert!(!world.changes(Command::ReleaseReservation(hold.id)));
     world.wait_ms(100 * HOLD_MS_DEFAULT);
     world.fire_timers();
@@ -158,18 +208,27 @@ fn a_shopper_is_not_blocked_by_their_own_hold() {
     let mut world = stocked();
     let first = world.hold("o1", &[("p1", 8)], &["A"]);
     let stranger = world.reserve("o2", &[("p1", 3)], &["A"]);
-    assert_eq!(world.refused(Command::Reserve(stranger)), Rejection::Contended);
+    assert_eq!(
+        world.refused(Command::Reserve(stranger)),
+        Rejection::Contended
+    );
     let second = world.hold("o1", &[("p1", 10), ("p2", 1)], &["A"]);
     assert_ne!(first.id, second.id);
     assert_eq!(state(&world, first.id), ReservationState::Released);
-    assert_eq!((held(&world, "p1", "A"), held(&world, "p2", "A")), ((10, 0), (1, 0)));
+    assert_eq!(
+        (held(&world, "p1", "A"), held(&world, "p2", "A")),
+        ((10, 0), (1, 0))
+    );
     // What cannot be had leaves the earlier hold as it is.
     let much = world.reserve("o1", &[("p1", 11)], &["A", "B"]);
     assert_eq!(world.refused(Command::Reserve(much)), Rejection::Contended);
     assert_eq!(state(&world, second.id), ReservationState::Held);
     // At another store, its own hold helps nothing.
     let third = world.hold("o1", &[("p1", 10)], &["B"]);
-    assert_eq!((held(&world, "p1", "A"), held(&world, "p1", "B")), ((0, 0), (10, 0)));
+    assert_eq!(
+        (held(&world, "p1", "A"), held(&world, "p1", "B")),
+        ((0, 0), (10, 0))
+    );
     assert_eq!(third.store, world.store("B"));
     world.assert_recoverable();
 }
@@ -180,7 +239,10 @@ fn a_confirmed_order_is_not_replaced_until_it_is_released() {
     let hold = world.hold("o1", &[("p1", 4)], &["A"]);
     world.ok(Command::ConfirmReservation(hold.id));
     let again = world.reserve("o1", &[("p1", 1)], &["A"]);
-    assert!(matches!(world.refused(Command::Reserve(again.clone())), Rejection::OrderConfirmed { .. }));
+    assert!(matches!(
+        world.refused(Command::Reserve(again.clone())),
+        Rejection::OrderConfirmed { .. }
+    ));
     assert_eq!(held(&world, "p1", "A"), (0, 4));
     world.ok(Command::ReleaseReservation(hold.id));
     world.ok(Command::Reserve(again));
@@ -193,7 +255,9 @@ fn an_expired_hold_no_timer_has_ended_is_replaced_and_given_back_once() {
     let first = world.hold("o1", &[("p1", 10)], &["A"]);
     world.wait_ms(HOLD_MS_DEFAULT);
     let again = world.reserve("o1", &[("p1", 10)], &["A"]);
-    world.step(&Command::Reserve(again)).expect("its own hold does not block it");
+    world
+        .step(&Command::Reserve(again))
+        .expect("its own hold does not block it");
     assert_ne!(state(&world, first.id), ReservationState::Held);
     assert_eq!(held(&world, "p1", "A"), (10, 0));
     world.fire_timers();
@@ -213,25 +277,55 @@ fn a_receipt_settles_what_it_hands_over_and_moves_the_stock_once() {
             reserved + committed
         };
         // Part of it.
-        let command = sale_event("1", SaleDraft { lines: vec![settling("p1", 1, hold.id)], ..receipt("A", 1) }, None);
+        let command = sale_event(
+            "1",
+            SaleDraft {
+                lines: vec![settling("p1", 1, hold.id)],
+                ..receipt("A", 1)
+            },
+            None,
+        );
         world.ok(command.clone());
-        assert_eq!((total(&world), world.level("p1", "A").on_hand, available(&world, "p1", "A")), (3, 9_000, 6));
+        assert_eq!(
+            (
+                total(&world),
+                world.level("p1", "A").on_hand,
+                available(&world, "p1", "A")
+            ),
+            (3, 9_000, 6)
+        );
         // The same receipt again.
         world.ok(command);
         assert_eq!((total(&world), world.level("p1", "A").on_hand), (3, 9_000));
         // More than is left: the surplus is an ordinary sale.
         assert_eq!(sell(&mut world, 2, vec![settling("p1", 5, hold.id)]), []);
-        assert_eq!((total(&world), world.level("p1", "A").on_hand, available(&world, "p1", "A")), (0, 4_000, 4));
+        assert_eq!(
+            (
+                total(&world),
+                world.level("p1", "A").on_hand,
+                available(&world, "p1", "A")
+            ),
+            (0, 4_000, 4)
+        );
         assert_ne!(state(&world, hold.id), ReservationState::Fulfilled);
         // The rest.
         sell(&mut world, 3, vec![settling("p2", 1, hold.id)]);
         assert_eq!(state(&world, hold.id), ReservationState::Fulfilled);
         assert_eq!(held(&world, "p2", "A"), (0, 0));
         // Nothing is left to settle, or to give back.
-        assert_eq!(sell(&mut world, 4, vec![settling("p1", 1, hold.id)]), [Warning::ReservationNotSettled { line: 0 }]);
+        assert_eq!(
+            sell(&mut world, 4, vec![settling("p1", 1, hold.id)]),
+            [Warning::ReservationNotSettled { line: 0 }]
+        );
         assert_eq!(world.level("p1", "A").on_hand, 3_000);
-        assert!(!world.changes(Command::ConfirmReservation(hold.id)), "the promise was kept");
-        assert_eq!(world.refused(Command::ReleaseReservation(hold.id)), Rejection::ReservationEnded("fulfilled"));
+        assert!(
+            !world.changes(Command::ConfirmReservation(hold.id)),
+            "the promise was kept"
+        );
+        assert_eq!(
+            world.refused(Command::ReleaseReservation(hold.id)),
+            Rejection::ReservationEnded("fulfilled")
+        );
         world.wait_ms(2 * HOLD_MS_DEFAULT);
         world.fire_timers();
         assert_eq!(state(&world, hold.id), ReservationState::Fulfilled);
@@ -245,7 +339,10 @@ fn the_lines_of_one_receipt_share_what_is_held() {
     let hold = world.hold("o1", &[("p1", 2), ("p1", 2)], &["A"]);
     let lines = vec![settling("p1", 3, hold.id), settling("p1", 3, hold.id)];
     assert_eq!(sell(&mut world, 1, lines), []);
-    assert_eq!((held(&world, "p1", "A"), world.level("p1", "A").on_hand), ((0, 0), 4_000));
+    assert_eq!(
+        (held(&world, "p1", "A"), world.level("p1", "A").on_hand),
+        ((0, 0), 4_000)
+    );
     assert_eq!(state(&world, hold.id), ReservationState::Fulfilled);
 }
 
@@ -263,10 +360,21 @@ fn a_receipt_for_something_else_settles_nothing_and_says_so() {
         settling("p1", 1, expired.id),
         settling("p1", -1, here.id),
     ];
-    let expect: Vec<_> = (0..5).map(|line| Warning::ReservationNotSettled { line }).collect();
+    let expect: Vec<_> = (0..5)
+        .map(|line| Warning::ReservationNotSettled { line })
+        .collect();
     assert_eq!(sell(&mut world, 1, lines), expect);
-    assert_eq!((held(&world, "p1", "A"), held(&world, "p1", "B")), ((1, 0), (1, 0)));
-    assert_eq!((world.level("p1", "A").on_hand, world.level("p2", "A").on_hand), (8_000, 9_000));
+    assert_eq!(
+        (held(&world, "p1", "A"), held(&world, "p1", "B")),
+        ((1, 0), (1, 0))
+    );
+    assert_eq!(
+        (
+            world.level("p1", "A").on_hand,
+            world.level("p2", "A").on_hand
+        ),
+        (8_000, 9_000)
+    );
 }
 
 #[test]
@@ -274,19 +382,43 @@ fn a_sale_takes_the_goods_of_a_hold_and_the_hold_stays() {
     let mut world = stocked();
     let hold = world.hold("o1", &[("p1", 8)], &["A"]);
     sell(&mut world, 1, vec![line("p1", 5, 500)]);
-    assert_eq!((available(&world, "p1", "A"), held(&world, "p1", "A")), (-3, (8, 0)));
+    assert_eq!(
+        (available(&world, "p1", "A"), held(&world, "p1", "A")),
+        (-3, (8, 0))
+    );
     assert_eq!(state(&world, hold.id), ReservationState::Held);
 }
 
 /// What happens on the small world of the model: two products, two stores, three orders.
 #[derive(Clone, Debug)]
 enum Step {
-    Reserve { order: usize, lines: Vec<(usize, i64)>, stores: Vec<usize>, hold_ms: i64 },
+    Reserve {
+        order: usize,
+        lines: Vec<(usize, i64)>,
+        stores: Vec<usize>,
+        hold_ms: i64,
+    },
     Confirm(usize),
     Release(usize),
-    Sale { store: usize, lines: Vec<(usize, i64, Option<usize>)>, ago_ms: i64 },
-    Adjust { sku: usize, store: usize, pieces: i64, ago_ms: i64, damage: bool },
-    Count { sku: usize, store: usize, pieces: i64, ago_ms: i64, safety: Option<i64> },
+    Sale {
+        store: usize,
+        lines: Vec<(usize, i64, Option<usize>)>,
+        ago_ms: i64,
+    },
+    Adjust {
+        sku: usize,
+        store: usize,
+        pieces: i64,
+        ago_ms: i64,
+        damage: bool,
+    },
+    Count {
+        sku: usize,
+        store: usize,
+        pieces: i64,
+        ago_ms: i64,
+        safety: Option<i64>,
+    },
     Wait(i64),
 }
 
@@ -340,7 +472,10 @@ struct Hold {
 
 impl Hold {
     fn holds(&self) -> bool {
-        matches!(self.state, ReservationState::Held | ReservationState::Confirmed)
+        matches!(
+            self.state,
+            ReservationState::Held | ReservationState::Confirmed
+        )
     }
 
     fn left(&self, sku: usize) -> i64 {
@@ -356,12 +491,19 @@ impl Model {
 
     fn on_hand(&self, sku: usize, store: usize) -> i64 {
         let (from, base) = self.last_count(sku, store).unwrap_or((i64::MIN, 0));
-        let own = self.movements.iter().filter(|m| (m.0, m.1) == (sku, store) && m.2 > from);
+        let own = self
+            .movements
+            .iter()
+            .filter(|m| (m.0, m.1) == (sku, store) && m.2 > from);
         base + own.map(|m| m.3).sum::<i64>()
     }
 
     fn held(&self, sku: usize, store: usize, state: ReservationState) -> i64 {
-        self.reservations.iter().filter(|r| r.store == store && r.state == state).map(|r| r.left(sku)).sum()
+        self.reservations
+            .iter()
+            .filter(|r| r.store == store && r.state == state)
+            .map(|r| r.left(sku))
+            .sum()
     }
 
     fn available(&self, sku: usize, store: usize) -> i64 {
@@ -373,7 +515,11 @@ impl Model {
     }
 
     fn expire(&mut self) {
-        for hold in self.reservations.iter_mut().filter(|r| r.state == ReservationState::Held && r.expire <= self.now) {
+        for hold in self
+            .reservations
+            .iter_mut()
+            .filter(|r| r.state == ReservationState::Held && r.expire <= self.now)
+        {
             hold.state = ReservationState::Expired;
         }
     }
@@ -383,7 +529,13 @@ impl Model {
     }
 
     /// Whether the hold is made.
-    fn reserve(&mut self, order: usize, lines: &[(usize, i64)], stores: &[usize], hold_ms: i64) -> bool {
+    fn reserve(
+        &mut self,
+        order: usize,
+        lines: &[(usize, i64)],
+        stores: &[usize],
+        hold_ms: i64,
+    ) -> bool {
         let latest = self.reservations.iter().rposition(|r| r.order == order);
         let own = latest.filter(|at| self.reservations[*at].holds());
         if own.is_some_and(|at| self.reservations[at].state == ReservationState::Confirmed) {
@@ -394,22 +546,36 @@ impl Model {
                 let wanted: i64 = lines.iter().filter(|l| l.0 == sku).map(|l| l.1).sum();
                 let credit = own.map_or(0, |at| {
                     let hold = &self.reservations[at];
-                    if hold.store == **store { hold.left(sku) } else { 0 }
+                    if hold.store == **store {
+                        hold.left(sku)
+                    } else {
+                        0
+                    }
                 });
                 wanted == 0 || self.available(sku, **store) + credit >= wanted
             })
         };
-        let Some(store) = stores.iter().find(has_all).copied() else { return false };
+        let Some(store) = stores.iter().find(has_all).copied() else {
+            return false;
+        };
         if let Some(at) = own {
             self.end(at, ReservationState::Released);
         }
         let expire = self.now + hold_ms;
-        self.reservations.push(Hold { order, store, lines: lines.to_vec(), state: ReservationState::Held, expire });
+        self.reservations.push(Hold {
+            order,
+            store,
+            lines: lines.to_vec(),
+            state: ReservationState::Held,
+            expire,
+        });
         true
     }
 
     fn settle(&mut self, reservation: usize, store: usize, sku: usize, mut pieces: i64) {
-        let Some(hold) = self.reservations.get_mut(reservation) else { return };
+        let Some(hold) = self.reservations.get_mut(reservation) else {
+            return;
+        };
         if hold.store != store || !hold.holds() {
             return;
         }
@@ -430,18 +596,36 @@ fn command(world: &World, number: usize, step: &Step) -> Option<Command> {
     let id = |number: &usize| ReservationId(*number as u64 + 1);
     Some(match step {
         Step::Wait(_) => return None,
-        Step::Reserve { order, lines, stores, hold_ms } => {
-            let lines: Vec<_> = lines.iter().map(|(sku, pieces)| (SKUS[*sku], *pieces)).collect();
+        Step::Reserve {
+            order,
+            lines,
+            stores,
+            hold_ms,
+        } => {
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|(sku, pieces)| (SKUS[*sku], *pieces))
+                .collect();
             let stores: Vec<_> = stores.iter().map(|s| STORES[*s]).collect();
             let reserve = world.reserve(&order.to_string(), &lines, &stores);
-            Command::Reserve(Reserve { hold_ms: *hold_ms, ..reserve })
+            Command::Reserve(Reserve {
+                hold_ms: *hold_ms,
+                ..reserve
+            })
         }
         Step::Confirm(number) => Command::ConfirmReservation(id(number)),
         Step::Release(number) => Command::ReleaseReservation(id(number)),
-        Step::Sale { store, lines, ago_ms } => {
+        Step::Sale {
+            store,
+            lines,
+            ago_ms,
+        } => {
             let sold = |(sku, pieces, reservation): &(usize, i64, Option<usize>)| {
                 let sold = line(SKUS[*sku], *pieces, 100);
-                SaleLineDraft { reservation: reservation.as_ref().map(id), ..sold }
+                SaleLineDraft {
+                    reservation: reservation.as_ref().map(id),
+                    ..sold
+                }
             };
             let sale = SaleDraft {
                 lines: lines.iter().map(sold).collect(),
@@ -450,12 +634,24 @@ fn command(world: &World, number: usize, step: &Step) -> Option<Command> {
             };
             sale_event(&number.to_string(), sale, None)
         }
-        Step::Adjust { sku, store, pieces, ago_ms, damage } => Command::AdjustStock(Adjustment {
+        Step::Adjust {
+            sku,
+            store,
+            pieces,
+            ago_ms,
+            damage,
+        } => Command::AdjustStock(Adjustment {
             occurred: Some(at(ago_ms)),
             damage: *damage,
             ..movement(SKUS[*sku], STORES[*store], *pieces)
         }),
-        Step::Count { sku, store, pieces, ago_ms, safety } => Command::SetStockCount(Count {
+        Step::Count {
+            sku,
+            store,
+            pieces,
+            ago_ms,
+            safety,
+        } => Command::SetStockCount(Count {
             as_of: Some(at(ago_ms)),
             safety: safety.map(|s| s * 1000),
             ..count_of(SKUS[*sku], STORES[*store], *pieces)
@@ -464,7 +660,7 @@ fn command(world: &World, number: usize, step: &Step) -> Option<Command> {
 }
 
 proptest! {
-    #![proptest_config(property(400))]
+    #![proptest_config(property(1000))]
 
     #[test]
     fn stock_and_reservations_equal_the_naive_model(steps in steps()) {

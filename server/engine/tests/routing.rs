@@ -31,7 +31,13 @@ fn query<'a>(world: &World, lines: &'a [WantedLine]) -> PlanQuery<'a> {
 }
 
 fn name(world: &World, id: tillside_engine::ids::StoreId) -> String {
-    world.state.stores.get(id).expect("a store of the world").store_id.to_string()
+    world
+        .state
+        .stores
+        .get(id)
+        .expect("a store of the world")
+        .store_id
+        .to_string()
 }
 
 fn options(world: &World, plan: &Plan) -> Vec<String> {
@@ -39,24 +45,42 @@ fn options(world: &World, plan: &Plan) -> Vec<String> {
 }
 
 fn rejected(world: &World, plan: &Plan) -> Vec<(String, StoreRejection)> {
-    plan.rejected.iter().map(|(id, _, reason)| (name(world, *id), *reason)).collect()
+    plan.rejected
+        .iter()
+        .map(|(id, _, reason)| (name(world, *id), *reason))
+        .collect()
 }
 
 #[test]
 fn the_nearest_store_that_has_all_of_it_comes_first() {
     let mut world = World::shop();
-    for (sku, store) in [("p1", "A"), ("p1", "B"), ("p2", "B"), ("p1", "C"), ("p2", "C")] {
+    for (sku, store) in [
+        ("p1", "A"),
+        ("p1", "B"),
+        ("p2", "B"),
+        ("p1", "C"),
+        ("p2", "C"),
+    ] {
         world.ok(count(sku, store, 5));
     }
     let lines = world.wanted(&[("p1", 2), ("p2", 5)]);
     let found = plan(&world.state, &query(&world, &lines));
     assert_eq!(found.outcome, PlanOutcome::Matched);
     assert_eq!(options(&world, &found), ["B", "C"]);
-    assert_eq!(rejected(&world, &found), [("A".to_owned(), StoreRejection::InsufficientStock)]);
+    assert_eq!(
+        rejected(&world, &found),
+        [("A".to_owned(), StoreRejection::InsufficientStock)]
+    );
     assert!(found.partial.is_empty());
     let expect = distance_mm(Point::new(9.0, 45.0), Point::new(9.0, 45.09));
     assert_eq!(found.options[0].distance_mm, expect);
-    let one = plan(&world.state, &PlanQuery { max_options: 1, ..query(&world, &lines) });
+    let one = plan(
+        &world.state,
+        &PlanQuery {
+            max_options: 1,
+            ..query(&world, &lines)
+        },
+    );
     assert_eq!(options(&world, &one), ["B"]);
 }
 
@@ -66,27 +90,64 @@ fn a_plan_says_matched_partial_no_stock_or_no_store_in_range() {
     for (sku, store) in [("p1", "B"), ("p2", "C"), ("p3", "C"), ("p1", "A")] {
         world.ok(count(sku, store, 5));
     }
-    let check = |lines: &[(&str, i64)], limit_mm: u64, outcome: PlanOutcome, partial: &[(&str, &[usize])]| {
+    let check = |lines: &[(&str, i64)],
+                 limit_mm: u64,
+                 outcome: PlanOutcome,
+                 partial: &[(&str, &[usize])]| {
         let lines = world.wanted(lines);
-        let found = plan(&world.state, &PlanQuery { limit_mm, ..query(&world, &lines) });
+        let found = plan(
+            &world.state,
+            &PlanQuery {
+                limit_mm,
+                ..query(&world, &lines)
+            },
+        );
         assert_eq!(found.outcome, outcome, "{lines:?}");
-        let got: Vec<_> = found.partial.iter().map(|p| (name(&world, p.store), p.lines.clone())).collect();
-        let expect: Vec<_> = partial.iter().map(|(s, l)| ((*s).to_owned(), l.to_vec())).collect();
+        let got: Vec<_> = found
+            .partial
+            .iter()
+            .map(|p| (name(&world, p.store), p.lines.clone()))
+            .collect();
+        let expect: Vec<_> = partial
+            .iter()
+            .map(|(s, l)| ((*s).to_owned(), l.to_vec()))
+            .collect();
         assert_eq!(got, expect, "{lines:?}");
     };
     check(&[("p1", 5)], ANYWHERE_MM, PlanOutcome::Matched, &[]);
     // Most products first, then nearest.
-    check(&[("p1", 1), ("p2", 1), ("p3", 1)], ANYWHERE_MM, PlanOutcome::Partial, &[("C", &[1, 2]), ("A", &[0]), ("B", &[0])]);
+    check(
+        &[("p1", 1), ("p2", 1), ("p3", 1)],
+        ANYWHERE_MM,
+        PlanOutcome::Partial,
+        &[("C", &[1, 2]), ("A", &[0]), ("B", &[0])],
+    );
     // Lines of one product are one: 3 + 3 is more than 5, whatever the single lines say.
-    check(&[("p1", 3), ("p2", 1), ("p1", 3)], ANYWHERE_MM, PlanOutcome::Partial, &[("C", &[1])]);
-    check(&[("p1", 2), ("p2", 9), ("p1", 3)], ANYWHERE_MM, PlanOutcome::Partial, &[("A", &[0, 2]), ("B", &[0, 2])]);
+    check(
+        &[("p1", 3), ("p2", 1), ("p1", 3)],
+        ANYWHERE_MM,
+        PlanOutcome::Partial,
+        &[("C", &[1])],
+    );
+    check(
+        &[("p1", 2), ("p2", 9), ("p1", 3)],
+        ANYWHERE_MM,
+        PlanOutcome::Partial,
+        &[("A", &[0, 2]), ("B", &[0, 2])],
+    );
     check(&[("p1", 6)], ANYWHERE_MM, PlanOutcome::NoStock, &[]);
     check(&[("p2", 1)], 1_000, PlanOutcome::NoStock, &[]);
     let mut far = World::new();
     far.ok(Command::PutProducts(vec![product("p1", 1)]));
     far.ok(Command::PutStores(vec![store_at("A", 46.0, 9.0)]));
     let lines = far.wanted(&[("p1", 1)]);
-    let found = plan(&far.state, &PlanQuery { limit_mm: 1_000, ..query(&far, &lines) });
+    let found = plan(
+        &far.state,
+        &PlanQuery {
+            limit_mm: 1_000,
+            ..query(&far, &lines)
+        },
+    );
     assert_eq!(found.outcome, PlanOutcome::NoStoreInRange);
     assert!(found.rejected.is_empty());
 }
@@ -97,7 +158,16 @@ fn the_limit_is_inclusive_to_the_millimetre() {
     world.ok(count("p1", "B", 5));
     let lines = world.wanted(&[("p1", 1)]);
     let exact = distance_mm(Point::new(9.0, 45.0), Point::new(9.0, 45.09));
-    let outcome = |limit_mm: u64| plan(&world.state, &PlanQuery { limit_mm, ..query(&world, &lines) }).outcome;
+    let outcome = |limit_mm: u64| {
+        plan(
+            &world.state,
+            &PlanQuery {
+                limit_mm,
+                ..query(&world, &lines)
+            },
+        )
+        .outcome
+    };
     assert_eq!(outcome(exact), PlanOutcome::Matched);
     assert_eq!(outcome(exact - 1), PlanOutcome::NoStock);
     assert_eq!(limit_mm(exact as f64 / 1000.0), exact);
@@ -108,48 +178,99 @@ fn the_limit_is_inclusive_to_the_millimetre() {
 fn at_the_same_distance_the_smaller_id_comes_first() {
     let mut world = World::new();
     let ids = ["b", "10", "9", "a", "007", "B"];
-    world.ok(Command::PutStores(ids.iter().map(|id| store_at(id, 45.0, 9.0)).collect()));
+    world.ok(Command::PutStores(
+        ids.iter().map(|id| store_at(id, 45.0, 9.0)).collect(),
+    ));
     world.ok(Command::PutProducts(vec![product("p1", 1)]));
     ids.iter().for_each(|id| drop(world.ok(count("p1", id, 1))));
     let lines = world.wanted(&[("p1", 1)]);
-    let query = PlanQuery { max_options: 9, ..query(&world, &lines) };
-    assert_eq!(options(&world, &plan(&world.state, &query)), ["007", "9", "10", "B", "a", "b"]);
+    let query = PlanQuery {
+        max_options: 9,
+        ..query(&world, &lines)
+    };
+    assert_eq!(
+        options(&world, &plan(&world.state, &query)),
+        ["007", "9", "10", "B", "a", "b"]
+    );
 }
 
 #[test]
 fn stores_that_take_no_orders_are_passed_with_the_reason() {
     let mut world = World::shop();
-    let monday = |open_minute: u16, close_minute: u16| OpeningInterval { iso_day: 1, open_minute, close_minute };
+    let monday = |open_minute: u16, close_minute: u16| OpeningInterval {
+        iso_day: 1,
+        open_minute,
+        close_minute,
+    };
     let stores = vec![
-        Store { state: StoreState::Closed, ..store_at("A", 45.0, 9.0) },
-        Store { state: StoreState::Paused, ..store_at("B", 45.09, 9.0) },
+        Store {
+            state: StoreState::Closed,
+            ..store_at("A", 45.0, 9.0)
+        },
+        Store {
+            state: StoreState::Paused,
+            ..store_at("B", 45.09, 9.0)
+        },
         // It is Monday 10:00 in Rome.
-        Store { opening: vec![monday(15 * 60, 19 * 60)], ..store_at("C", 45.18, 9.0) },
-        Store { opening: vec![monday(9 * 60, 12 * 60)], ..store_at("D", 45.27, 9.0) },
+        Store {
+            opening: vec![monday(15 * 60, 19 * 60)],
+            ..store_at("C", 45.18, 9.0)
+        },
+        Store {
+            opening: vec![monday(9 * 60, 12 * 60)],
+            ..store_at("D", 45.27, 9.0)
+        },
         store_at("E", 45.36, 9.0),
     ];
     world.ok(Command::PutStores(stores));
-    ["A", "B", "C", "D", "E"].iter().for_each(|s| drop(world.ok(count("p1", s, 5))));
+    ["A", "B", "C", "D", "E"]
+        .iter()
+        .for_each(|s| drop(world.ok(count("p1", s, 5))));
     let lines = world.wanted(&[("p1", 1)]);
     let any = plan(&world.state, &query(&world, &lines));
     assert_eq!(options(&world, &any), ["C", "D", "E"]);
-    let closed = [("A".to_owned(), StoreRejection::Closed), ("B".to_owned(), StoreRejection::Paused)];
+    let closed = [
+        ("A".to_owned(), StoreRejection::Closed),
+        ("B".to_owned(), StoreRejection::Paused),
+    ];
     assert_eq!(rejected(&world, &any), closed);
     // The window to pick up in: this afternoon, now, any time.
     let hour = |h: i64| world.now.plus_ms(h * 3_600_000);
     let windows: Vec<_> = any.options.iter().map(|o| o.window).collect();
-    assert_eq!(windows, [Some((hour(5), hour(9))), Some((hour(-1), hour(2))), None]);
+    assert_eq!(
+        windows,
+        [Some((hour(5), hour(9))), Some((hour(-1), hour(2))), None]
+    );
 
-    let open = plan(&world.state, &PlanQuery { require_open_now: true, ..query(&world, &lines) });
+    let open = plan(
+        &world.state,
+        &PlanQuery {
+            require_open_now: true,
+            ..query(&world, &lines)
+        },
+    );
     assert_eq!(options(&world, &open), ["D", "E"]);
-    assert_eq!(rejected(&world, &open)[2], ("C".to_owned(), StoreRejection::NotOpenNow));
+    assert_eq!(
+        rejected(&world, &open)[2],
+        ("C".to_owned(), StoreRejection::NotOpenNow)
+    );
     // At the very minute of closing it is not open any more.
-    let noon = PlanQuery { require_open_now: true, now: hour(2), ..query(&world, &lines) };
+    let noon = PlanQuery {
+        require_open_now: true,
+        now: hour(2),
+        ..query(&world, &lines)
+    };
     assert_eq!(options(&world, &plan(&world.state, &noon)), ["E"]);
     // Where nothing that takes orders is in range, the outcome says so, and the passed ones are named.
-    let near = PlanQuery { limit_mm: 15_000_000, ..query(&world, &lines) };
+    let near = PlanQuery {
+        limit_mm: 15_000_000,
+        ..query(&world, &lines)
+    };
     let none = plan(&world.state, &near);
-    assert_eq!((none.outcome, rejected(&world, &none)), (PlanOutcome::NoStoreInRange, closed.to_vec()));
+    assert_eq!(
+        (none.outcome, rejected(&world, &none)),
+        (PlanOutcome::NoStoreInRange, closed.to_vec())
+    );
 }
 
 #[test]
@@ -161,16 +282,31 @@ fn an_orders_own_hold_counts_as_available_where_it_is() {
     let lines = world.wanted(&[("p1", 5)]);
     let without = plan(&world.state, &query(&world, &lines));
     assert_eq!(options(&world, &without), ["B"]);
-    let with = plan(&world.state, &PlanQuery { credit: Some(&own), ..query(&world, &lines) });
+    let with = plan(
+        &world.state,
+        &PlanQuery {
+            credit: Some(&own),
+            ..query(&world, &lines)
+        },
+    );
     assert_eq!(options(&world, &with), ["A", "B"]);
     let more = world.wanted(&[("p1", 6)]);
-    let none = plan(&world.state, &PlanQuery { credit: Some(&own), ..query(&world, &more) });
+    let none = plan(
+        &world.state,
+        &PlanQuery {
+            credit: Some(&own),
+            ..query(&world, &more)
+        },
+    );
     assert_eq!(none.outcome, PlanOutcome::NoStock);
     // What has ended is no credit.
     world.ok(Command::ReleaseReservation(own.id));
     world.hold("o2", &[("p1", 5)], &["A"]);
     let ended = world.state.reservation(own.id).expect("kept");
-    let query = PlanQuery { credit: Some(&ended), ..query(&world, &lines) };
+    let query = PlanQuery {
+        credit: Some(&ended),
+        ..query(&world, &lines)
+    };
     assert_eq!(options(&world, &plan(&world.state, &query)), ["B"]);
 }
 
@@ -181,24 +317,38 @@ fn a_named_store_is_asked_whatever_its_distance() {
     let lines = world.wanted(&[("p1", 1)]);
     let only = |store: &str| {
         let only_store = Some(world.store(store));
-        plan(&world.state, &PlanQuery { only_store, limit_mm: 0, ..query(&world, &lines) })
+        plan(
+            &world.state,
+            &PlanQuery {
+                only_store,
+                limit_mm: 0,
+                ..query(&world, &lines)
+            },
+        )
     };
     assert_eq!(options(&world, &only("C")), ["C"]);
     assert_eq!(only("B").outcome, PlanOutcome::NoStock);
-    assert_eq!(rejected(&world, &only("B")), [("B".to_owned(), StoreRejection::InsufficientStock)]);
+    assert_eq!(
+        rejected(&world, &only("B")),
+        [("B".to_owned(), StoreRejection::InsufficientStock)]
+    );
 }
 
 #[test]
 fn only_so_many_nearer_stores_are_named() {
     let mut world = World::new();
-    let stores: Vec<_> = (0..30).map(|i| store_at(&i.to_string(), 45.0 + f64::from(i) / 100.0, 9.0)).collect();
+    let stores: Vec<_> = (0..30)
+        .map(|i| store_at(&i.to_string(), 45.0 + f64::from(i) / 100.0, 9.0))
+        .collect();
     world.ok(Command::PutStores(stores));
     world.ok(Command::PutProducts(vec![product("p1", 1)]));
     world.ok(count("p1", "29", 1));
     let lines = world.wanted(&[("p1", 1)]);
     let found = plan(&world.state, &query(&world, &lines));
     assert_eq!(options(&world, &found), ["29"]);
-    let expect: Vec<_> = (0..REJECTED_STORES_MAX).map(|i| (i.to_string(), StoreRejection::InsufficientStock)).collect();
+    let expect: Vec<_> = (0..REJECTED_STORES_MAX)
+        .map(|i| (i.to_string(), StoreRejection::InsufficientStock))
+        .collect();
     assert_eq!(rejected(&world, &found), expect);
 }
 
@@ -206,7 +356,8 @@ fn only_so_many_nearer_stores_are_named() {
 fn reference_mm(a: (f64, f64), b: (f64, f64)) -> u64 {
     let (lat1, lat2) = (a.0.to_radians(), b.0.to_radians());
     let sin2 = |x: f64| libm::sin(x / 2.0) * libm::sin(x / 2.0);
-    let h = sin2(lat2 - lat1) + libm::cos(lat1) * libm::cos(lat2) * sin2(b.1.to_radians() - a.1.to_radians());
+    let h = sin2(lat2 - lat1)
+        + libm::cos(lat1) * libm::cos(lat2) * sin2(b.1.to_radians() - a.1.to_radians());
     let km = 2.0 * 6371.0088 * libm::asin(libm::sqrt(h).min(1.0));
     libm::floor(km * 1e6 + 0.5) as u64
 }
@@ -215,11 +366,25 @@ fn reference_mm(a: (f64, f64), b: (f64, f64)) -> u64 {
 type Naive = ((f64, f64), StoreState, [i64; 2]);
 
 fn latitude() -> impl Strategy<Value = f64> {
-    prop_oneof![-90.0..=90.0f64, Just(90.0), Just(-90.0), Just(0.0), 89.9..90.0f64, (-90i32..=90).prop_map(f64::from)]
+    prop_oneof![
+        -90.0..=90.0f64,
+        Just(90.0),
+        Just(-90.0),
+        Just(0.0),
+        89.9..90.0f64,
+        (-90i32..=90).prop_map(f64::from)
+    ]
 }
 
 fn longitude() -> impl Strategy<Value = f64> {
-    prop_oneof![-180.0..=180.0f64, Just(180.0), Just(-180.0), 179.9..180.0f64, -180.0..-179.9f64, (-18i32..18).prop_map(|d| f64::from(d) * 10.0)]
+    prop_oneof![
+        -180.0..=180.0f64,
+        Just(180.0),
+        Just(-180.0),
+        179.9..180.0f64,
+        -180.0..-179.9f64,
+        (-18i32..18).prop_map(|d| f64::from(d) * 10.0)
+    ]
 }
 
 fn stores() -> impl Strategy<Value = Vec<Naive>> {
@@ -235,7 +400,7 @@ fn stores() -> impl Strategy<Value = Vec<Naive>> {
 }
 
 proptest! {
-    #![proptest_config(property(400))]
+    #![proptest_config(property(1000))]
 
     #[test]
     fn plans_equal_a_brute_force_over_all_stores(
@@ -298,7 +463,13 @@ fn a_plan_keeps_its_store_records_alive() {
     // A reader may hold an old index while the sequencer publishes a new one.
     let mut world = World::shop();
     let index = world.state.store_index.get();
-    world.ok(Command::PutStores(vec![Store { state: StoreState::Closed, ..store_at("A", 45.0, 9.0) }]));
-    let seen: Vec<Arc<Store>> = index.walk(Point::new(9.0, 45.0), ANYWHERE_MM).map(|n| n.store).collect();
+    world.ok(Command::PutStores(vec![Store {
+        state: StoreState::Closed,
+        ..store_at("A", 45.0, 9.0)
+    }]));
+    let seen: Vec<Arc<Store>> = index
+        .walk(Point::new(9.0, 45.0), ANYWHERE_MM)
+        .map(|n| n.store)
+        .collect();
     assert_eq!(seen[0].state, StoreState::Open);
 }

@@ -24,7 +24,11 @@ use world::{World, property};
 
 /// A receipt of the holder of card AAA1.
 fn bought(number: i64, lines: Vec<SaleLineDraft>) -> SaleDraft {
-    SaleDraft { lines, identifiers: vec![card("AAA1")], ..receipt("A", number) }
+    SaleDraft {
+        lines,
+        identifiers: vec![card("AAA1")],
+        ..receipt("A", number)
+    }
 }
 
 fn warnings(reply: Reply) -> Vec<Warning> {
@@ -36,14 +40,22 @@ fn warnings(reply: Reply) -> Vec<Warning> {
 
 /// The holder of card AAA1.
 fn anna(world: &World) -> Customer {
-    let id = *world.state.identifiers.get(&card("AAA1").hash).expect("a receipt had the card");
+    let id = *world
+        .state
+        .identifiers
+        .get(&card("AAA1").hash)
+        .expect("a receipt had the card");
     Customer::clone(&world.customer(id))
 }
 
 /// (purchases, net spend in euro cents, points) of the holder of card AAA1.
 fn sums(world: &World) -> (u64, i64, i64) {
     let history = anna(world).history;
-    let net = history.spend.iter().find(|s| s.currency == Currency::EUR).map_or(0, |s| s.net_minor);
+    let net = history
+        .spend
+        .iter()
+        .find(|s| s.currency == Currency::EUR)
+        .map_or(0, |s| s.net_minor);
     (history.purchases, net, history.points)
 }
 
@@ -56,11 +68,21 @@ fn a_receipt_moves_stock_and_feeds_the_profile() {
     let mut world = World::shop();
     world.sell(bought(1, vec![line("p1", 2, 199), line("p2", 1, 1_250)]));
     assert_eq!(sums(&world), (1, 1_449, 14));
-    assert_eq!((on_hand(&world, "p1"), on_hand(&world, "p2")), (-2_000, -1_000));
+    assert_eq!(
+        (on_hand(&world, "p1"), on_hand(&world, "p2")),
+        (-2_000, -1_000)
+    );
     let history = anna(&world).history;
-    assert_eq!((history.first_purchase, history.last_purchase), (Some(world.now), Some(world.now)));
+    assert_eq!(
+        (history.first_purchase, history.last_purchase),
+        (Some(world.now), Some(world.now))
+    );
     assert_eq!(history.last_store, Some(world.store("A")));
-    let top: Vec<_> = history.top_products(9).into_iter().map(|(sku, _)| sku).collect();
+    let top: Vec<_> = history
+        .top_products(9)
+        .into_iter()
+        .map(|(sku, _)| sku)
+        .collect();
     assert_eq!(top, [world.sku("p1"), world.sku("p2")]);
     world.assert_recoverable();
 }
@@ -74,14 +96,25 @@ fn a_receipt_is_taken_once_whichever_key_comes_back() {
     let taken = world.state.snapshot_sequence();
     let mut check = |command: Command| {
         assert_eq!(world.ok(command), Reply::Duplicate { first: taken });
-        assert_eq!((sums(&world), on_hand(&world, "p1")), ((1, 1_000, 10), -1_000));
+        assert_eq!(
+            (sums(&world), on_hand(&world, "p1")),
+            ((1, 1_000, 10), -1_000)
+        );
     };
     check(first);
     // The same receipt through another channel, and another receipt under the same event id.
     check(sale_event("e2", sale.clone(), None));
-    check(sale_event("e1", bought(2, vec![line("p1", 9, 9_000)]), None));
+    check(sale_event(
+        "e1",
+        bought(2, vec![line("p1", 9, 9_000)]),
+        None,
+    ));
     // A duplicate takes no key: the other receipt comes through under its own event id.
-    world.ok(sale_event("e3", bought(2, vec![line("p1", 1, 1_000)]), None));
+    world.ok(sale_event(
+        "e3",
+        bought(2, vec![line("p1", 1, 1_000)]),
+        None,
+    ));
     assert_eq!(sums(&world), (2, 2_000, 20));
     assert_ne!(world.state.snapshot_sequence(), Sequence(0));
 }
@@ -91,10 +124,22 @@ fn the_same_number_at_another_till_day_or_store_is_another_receipt() {
     let mut world = World::shop();
     let one = bought(1, vec![line("p1", 1, 100)]);
     let others = [
-        SaleDraft { workstation: "2".into(), ..one.clone() },
-        SaleDraft { business_day: "2026-11-24".into(), ..one.clone() },
-        SaleDraft { store_id: "B".into(), ..one.clone() },
-        SaleDraft { number: 2, ..one.clone() },
+        SaleDraft {
+            workstation: "2".into(),
+            ..one.clone()
+        },
+        SaleDraft {
+            business_day: "2026-11-24".into(),
+            ..one.clone()
+        },
+        SaleDraft {
+            store_id: "B".into(),
+            ..one.clone()
+        },
+        SaleDraft {
+            number: 2,
+            ..one.clone()
+        },
         one,
     ];
     for (i, sale) in others.into_iter().enumerate() {
@@ -106,14 +151,41 @@ fn the_same_number_at_another_till_day_or_store_is_another_receipt() {
 #[test]
 fn an_unknown_product_is_quarantined_and_the_sale_counts() {
     let mut world = World::shop();
-    let told = world.sell(bought(1, vec![line("p1", 1, 100), line("p9", 2, 500), scanned("8001234567897", &[])]));
-    assert_eq!(warnings(told), [Warning::UnknownSku { line: 1 }, Warning::UnknownSku { line: 2 }]);
+    let told = world.sell(bought(
+        1,
+        vec![
+            line("p1", 1, 100),
+            line("p9", 2, 500),
+            scanned("8001234567897", &[]),
+        ],
+    ));
+    assert_eq!(
+        warnings(told),
+        [
+            Warning::UnknownSku { line: 1 },
+            Warning::UnknownSku { line: 2 }
+        ]
+    );
     assert_eq!((sums(&world), on_hand(&world, "p1")), ((1, 600, 6), -1_000));
     let kept: Vec<_> = read(&world.state.quarantine)
         .values()
-        .map(|q| (q.item.to_string(), q.scanned, q.quantity, q.net.minor, q.unknown_store))
+        .map(|q| {
+            (
+                q.item.to_string(),
+                q.scanned,
+                q.quantity,
+                q.net.minor,
+                q.unknown_store,
+            )
+        })
         .collect();
-    assert_eq!(kept, [("p9".into(), false, 2_000, 500, false), ("8001234567897".into(), true, 1_000, 0, false)]);
+    assert_eq!(
+        kept,
+        [
+            ("p9".into(), false, 2_000, 500, false),
+            ("8001234567897".into(), true, 1_000, 0, false)
+        ]
+    );
     world.assert_recoverable();
 }
 
@@ -122,7 +194,10 @@ fn an_unknown_store_quarantines_all_lines_and_the_customer_still_bought() {
     let mut world = World::shop();
     let mut sale = bought(1, vec![line("p1", 1, 100), line("p9", 2, 500)]);
     sale.store_id = "Z".into();
-    assert_eq!(warnings(world.sell(sale)), [Warning::UnknownStore, Warning::UnknownSku { line: 1 }]);
+    assert_eq!(
+        warnings(world.sell(sale)),
+        [Warning::UnknownStore, Warning::UnknownSku { line: 1 }]
+    );
     assert_eq!(sums(&world), (1, 600, 6));
     assert_eq!(anna(&world).history.top_products(9).len(), 1);
     assert!(world.state.stock.is_empty());
@@ -130,7 +205,13 @@ fn an_unknown_store_quarantines_all_lines_and_the_customer_still_bought() {
         .values()
         .map(|q| (q.store.to_string(), q.item.to_string(), q.unknown_store))
         .collect();
-    assert_eq!(kept, [("Z".into(), "p1".into(), true), ("Z".into(), "p9".into(), true)]);
+    assert_eq!(
+        kept,
+        [
+            ("Z".into(), "p1".into(), true),
+            ("Z".into(), "p9".into(), true)
+        ]
+    );
 }
 
 #[test]
@@ -139,11 +220,20 @@ fn a_return_takes_back_spend_points_and_goods_but_no_visit() {
     world.sell(bought(1, vec![line("p1", 3, 3_000)]));
     let seen = anna(&world).history.last_purchase;
     world.wait_ms(1_000);
-    world.sell(SaleDraft { kind: SaleKind::Return, ..bought(2, vec![line("p1", -1, -1_000)]) });
-    assert_eq!((sums(&world), on_hand(&world, "p1")), ((1, 2_000, 20), -2_000));
+    world.sell(SaleDraft {
+        kind: SaleKind::Return,
+        ..bought(2, vec![line("p1", -1, -1_000)])
+    });
+    assert_eq!(
+        (sums(&world), on_hand(&world, "p1")),
+        ((1, 2_000, 20), -2_000)
+    );
     assert_eq!(anna(&world).history.last_purchase, seen);
     // More points than are left: the balance goes below zero.
-    world.sell(SaleDraft { kind: SaleKind::Return, ..bought(3, vec![line("p1", -1, -9_000)]) });
+    world.sell(SaleDraft {
+        kind: SaleKind::Return,
+        ..bought(3, vec![line("p1", -1, -9_000)])
+    });
     assert_eq!(sums(&world), (1, -7_000, -70));
 }
 
@@ -152,17 +242,27 @@ fn a_post_void_undoes_the_sale_once() {
     let mut world = World::shop();
     world.sell(bought(1, vec![line("p1", 1, 1_000)]));
     world.sell(bought(2, vec![line("p1", 3, 3_000)]));
-    let void = SaleDraft { kind: SaleKind::PostVoid, ..bought(3, vec![line("p1", -3, -3_000)]) };
+    let void = SaleDraft {
+        kind: SaleKind::PostVoid,
+        ..bought(3, vec![line("p1", -3, -3_000)])
+    };
     let command = sale_event("void", void, None);
     world.ok(command.clone());
     assert!(!world.changes(command));
-    assert_eq!((sums(&world), on_hand(&world, "p1")), ((1, 1_000, 10), -1_000));
+    assert_eq!(
+        (sums(&world), on_hand(&world, "p1")),
+        ((1, 1_000, 10), -1_000)
+    );
 }
 
 #[test]
 fn what_is_no_sale_is_kept_and_changes_nothing() {
     let mut world = World::shop();
-    let neutral = SaleDraft { kind: SaleKind::Neutral, training: true, ..bought(1, vec![line("p1", 1, 100), line("p9", 1, 1)]) };
+    let neutral = SaleDraft {
+        kind: SaleKind::Neutral,
+        training: true,
+        ..bought(1, vec![line("p1", 1, 100), line("p9", 1, 1)])
+    };
     let command = sale_event("1", neutral, None);
     assert_eq!(warnings(world.ok(command.clone())), []);
     assert!(!world.changes(command), "its keys are taken");
@@ -174,7 +274,9 @@ fn what_is_no_sale_is_kept_and_changes_nothing() {
 #[test]
 fn a_price_or_weight_in_the_code_tells_the_quantity() {
     let mut world = World::new();
-    world.ok(Command::PutStores(vec![world::build::store_at("A", 45.0, 9.0)]));
+    world.ok(Command::PutStores(vec![world::build::store_at(
+        "A", 45.0, 9.0,
+    )]));
     let mut ham = product("ham", 200);
     ham.product.plu = "12345".into();
     world.ok(Command::PutProducts(vec![ham]));
@@ -182,7 +284,10 @@ fn a_price_or_weight_in_the_code_tells_the_quantity() {
     let mut check = |number: i64, kind: SaleKind, code: &str, quantity: i64, net: i64| {
         let before = (on_hand(&world, "ham"), number > 1);
         let spent = if before.1 { sums(&world).1 } else { 0 };
-        let told = world.sell(SaleDraft { kind, ..bought(number, vec![scanned(code, &masks)]) });
+        let told = world.sell(SaleDraft {
+            kind,
+            ..bought(number, vec![scanned(code, &masks)])
+        });
         assert_eq!(warnings(told), []);
         assert_eq!(on_hand(&world, "ham") - before.0, -quantity, "{code}");
         assert_eq!(sums(&world).1 - spent, net, "{code}");
@@ -202,7 +307,10 @@ fn without_an_amount_the_list_price_counts() {
     let mut one = line("p1", 0, 0);
     (one.quantity, one.net) = (None, None);
     world.sell(bought(1, vec![half, one]));
-    assert_eq!((sums(&world).1, on_hand(&world, "p3"), on_hand(&world, "p1")), (250, -500, -1_000));
+    assert_eq!(
+        (sums(&world).1, on_hand(&world, "p3"), on_hand(&world, "p1")),
+        (250, -500, -1_000)
+    );
 }
 
 #[test]
@@ -210,11 +318,22 @@ fn currencies_are_never_added() {
     let mut world = World::shop();
     let chf = Currency::parse("CHF").expect("a code");
     let mut foreign = line("p1", 1, 0);
-    foreign.net = Some(Money { currency: chf, minor: 750 });
+    foreign.net = Some(Money {
+        currency: chf,
+        minor: 750,
+    });
     world.sell(bought(1, vec![line("p1", 1, 199), foreign]));
     let expect = [
-        Spend { currency: chf, net_minor: 750, purchases: 1 },
-        Spend { currency: Currency::EUR, net_minor: 199, purchases: 1 },
+        Spend {
+            currency: chf,
+            net_minor: 750,
+            purchases: 1,
+        },
+        Spend {
+            currency: Currency::EUR,
+            net_minor: 199,
+            purchases: 1,
+        },
     ];
     assert_eq!(anna(&world).history.spend.as_slice(), expect.as_slice());
     // Each earns points by itself: 7 and 1, not 9.
@@ -224,10 +343,14 @@ fn currencies_are_never_added() {
 #[test]
 fn points_follow_the_rate_of_the_time() {
     let mut world = World::shop();
-    world.rules = Rules { points_per_currency_unit: 3 };
+    world.rules = Rules {
+        points_per_currency_unit: 3,
+    };
     world.sell(bought(1, vec![line("p1", 1, 299)]));
     assert_eq!(sums(&world).2, 6);
-    world.rules = Rules { points_per_currency_unit: 0 };
+    world.rules = Rules {
+        points_per_currency_unit: 0,
+    };
     world.sell(bought(2, vec![line("p1", 1, 299)]));
     assert_eq!(sums(&world).2, 6);
     // Replaying does not need the rules.
@@ -239,10 +362,22 @@ fn a_receipt_from_the_future_is_set_to_now_and_flagged() {
     let check = |occurred: Option<i64>, paid: Option<i64>, flagged: bool| {
         let mut world = World::shop();
         let at = |ms: i64| world.now.plus_ms(ms);
-        let sale = SaleDraft { paid: paid.map(at), ..bought(1, vec![line("p1", 1, 100)]) };
+        let sale = SaleDraft {
+            paid: paid.map(at),
+            ..bought(1, vec![line("p1", 1, 100)])
+        };
         let told = warnings(world.ok(sale_event("1", sale, occurred.map(at))));
-        assert_eq!(told.contains(&Warning::FutureTime), flagged, "{occurred:?} {paid:?}");
-        assert!(anna(&world).history.last_purchase.is_some_and(|t| t <= world.now));
+        assert_eq!(
+            told.contains(&Warning::FutureTime),
+            flagged,
+            "{occurred:?} {paid:?}"
+        );
+        assert!(
+            anna(&world)
+                .history
+                .last_purchase
+                .is_some_and(|t| t <= world.now)
+        );
     };
     check(None, None, false);
     check(Some(CLOCK_SKEW_MS_MAX), None, false);
@@ -257,7 +392,11 @@ fn the_latest_purchase_is_the_latest_by_its_own_time() {
     let mut world = World::shop();
     let now = world.now;
     for (number, days, store) in [(1, 2, "A"), (2, 1, "B"), (3, 9, "C")] {
-        let sale = SaleDraft { store_id: store.into(), paid: Some(now.plus_ms(-days * DAY_MS)), ..bought(number, vec![line("p1", 1, 100)]) };
+        let sale = SaleDraft {
+            store_id: store.into(),
+            paid: Some(now.plus_ms(-days * DAY_MS)),
+            ..bought(number, vec![line("p1", 1, 100)])
+        };
         world.sell(sale);
     }
     let history = anna(&world).history;
@@ -271,21 +410,36 @@ fn the_latest_purchase_is_the_latest_by_its_own_time() {
 fn an_offer_is_redeemed_once_a_receipt() {
     let mut world = World::shop();
     let discounted = |number: i64| {
-        let line = |sku: &str| SaleLineDraft { offer_ids: [("ten".into())].into_iter().collect(), ..line(sku, 1, 90) };
+        let line = |sku: &str| SaleLineDraft {
+            offer_ids: [("ten".into())].into_iter().collect(),
+            ..line(sku, 1, 90)
+        };
         bought(number, vec![line("p1"), line("p2")])
     };
     world.sell(discounted(1));
     world.sell(discounted(2));
-    world.sell(SaleDraft { kind: SaleKind::Return, ..discounted(3) });
+    world.sell(SaleDraft {
+        kind: SaleKind::Return,
+        ..discounted(3)
+    });
     let counts = *world.state.outcomes.get("ten").expect("counted");
-    assert_eq!(counts, OutcomeCounts { redeems: 2, ..OutcomeCounts::default() });
+    assert_eq!(
+        counts,
+        OutcomeCounts {
+            redeems: 2,
+            ..OutcomeCounts::default()
+        }
+    );
     world.assert_recoverable();
 }
 
 #[test]
 fn a_receipt_without_identifiers_moves_stock_for_nobody() {
     let mut world = World::shop();
-    world.sell(SaleDraft { lines: vec![line("p1", 1, 100)], ..receipt("A", 1) });
+    world.sell(SaleDraft {
+        lines: vec![line("p1", 1, 100)],
+        ..receipt("A", 1)
+    });
     assert_eq!(on_hand(&world, "p1"), -1_000);
     assert!(world.state.customers.is_empty());
 }
@@ -293,12 +447,20 @@ fn a_receipt_without_identifiers_moves_stock_for_nobody() {
 #[test]
 fn a_category_is_a_favourite_through_its_products() {
     let mut world = World::shop();
-    world.ok(Command::PutProducts(vec![in_category("m1", 100, "Milk"), in_category("m2", 100, "Milk")]));
-    world.sell(bought(1, vec![line("m1", 1, 100), line("m2", 1, 100), line("p1", 1, 100)]));
+    world.ok(Command::PutProducts(vec![
+        in_category("m1", 100, "Milk"),
+        in_category("m2", 100, "Milk"),
+    ]));
+    world.sell(bought(
+        1,
+        vec![line("m1", 1, 100), line("m2", 1, 100), line("p1", 1, 100)],
+    ));
     let top = anna(&world).history.top_categories(5);
     // Two kinds of milk on one receipt are one visit for milk.
     assert_eq!(top.len(), 1);
-    let weight = anna(&world).history.category_weight(top[0].0, world.now.day());
+    let weight = anna(&world)
+        .history
+        .category_weight(top[0].0, world.now.day());
     assert!((weight - 1.0).abs() < 1e-4, "{weight}");
 }
 
@@ -319,13 +481,20 @@ const STORES: [&str; 3] = ["A", "B", "unknown"];
 fn receipts() -> impl Strategy<Value = Vec<Receipt>> {
     let kind = prop_oneof![6 => Just(SaleKind::Sale), 2 => Just(SaleKind::Return), 1 => Just(SaleKind::Neutral)];
     let lines = prop::collection::vec((0usize..4, 1i64..5, 0i64..5_000), 0..4);
-    let one = (kind, 0usize..4, 0usize..3, 0i64..40 * 24, lines)
-        .prop_map(|(kind, customer, store, hours_ago, lines)| Receipt { kind, customer, store, hours_ago, lines });
+    let one = (kind, 0usize..4, 0usize..3, 0i64..40 * 24, lines).prop_map(
+        |(kind, customer, store, hours_ago, lines)| Receipt {
+            kind,
+            customer,
+            store,
+            hours_ago,
+            lines,
+        },
+    );
     prop::collection::vec(one, 1..25)
 }
 
 proptest! {
-    #![proptest_config(property(300))]
+    #![proptest_config(property(1000))]
 
     // Receipts come in any order and again and again, then under their event id, their own key, or both.
     #[test]
@@ -416,8 +585,14 @@ fn a_sale_before_the_first_count_is_in_it() {
     world.ok(count("p1", "A", 10));
     let counted = world.now;
     world.wait_ms(5);
-    world.sell(SaleDraft { paid: Some(counted), ..bought(1, vec![line("p1", 1, 100)]) });
-    world.sell(SaleDraft { paid: Some(counted.plus_ms(1)), ..bought(2, vec![line("p1", 1, 100)]) });
+    world.sell(SaleDraft {
+        paid: Some(counted),
+        ..bought(1, vec![line("p1", 1, 100)])
+    });
+    world.sell(SaleDraft {
+        paid: Some(counted.plus_ms(1)),
+        ..bought(2, vec![line("p1", 1, 100)])
+    });
     assert_eq!((on_hand(&world, "p1"), sums(&world).0), (9_000, 2));
     assert_eq!(eur(200).minor, sums(&world).1);
 }

@@ -52,10 +52,10 @@ impl Call {
     /// Ends the call: into `trailers` goes its time, out of them comes its code.
     fn answer(&mut self, trailers: &mut HeaderMap) {
         let took = self.started.elapsed();
-        trailers.insert(
-            SERVER_TIME,
-            HeaderValue::from(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
-        );
+        let mut time = HeaderValue::from(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        // Never the same twice: "sensitive" keeps it out of the header compression's table, which it would only churn.
+        time.set_sensitive(true);
+        trailers.insert(SERVER_TIME, time);
         let code = trailers
             .get(GRPC_STATUS)
             .and_then(|v| v.to_str().ok())

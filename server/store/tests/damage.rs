@@ -219,6 +219,45 @@ fn a_database_older_than_what_was_acknowledged_is_refused_until_its_loss_is_acce
 }
 
 #[test]
+fn after_a_kill_everything_acknowledged_is_there_and_a_cut_write_ahead_log_is_refused() {
+    let (directory, killed) = (directory(), directory());
+    let mut log = open(directory.path()).expect("a new directory");
+    let mut writer = Writer::of(&log, State::default());
+    (0..5).for_each(|_| writer.append(&mut log).expect("a healthy disk"));
+    // A copy of the files while the process runs is what a kill leaves.
+    copy(directory.path(), killed.path());
+    let copied = open(killed.path()).expect("a copy of our directory");
+    let loaded = load(&copied).expect("a copy of our directory");
+    assert_eq!(state_digest(&loaded.state), state_digest(&writer.state));
+    drop(copied);
+
+    let cut = self::directory();
+    copy(directory.path(), cut.path());
+    let files = fs::read_dir(cut.path().join("rocksdb"))
+        .expect("a database")
+        .map(|e| e.expect("an entry").path());
+    let wal = files
+        .filter(|path| path.extension().is_some_and(|e| e == "log"))
+        .max()
+        .expect("a write-ahead log");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(&wal)
+        .expect("a file");
+    file.set_len(file.metadata().expect("a file").len() - 10)
+        .expect("a shorter file");
+    let error = open(cut.path()).err();
+    assert_eq!(
+        error,
+        Some(OpenError::LogEndsEarly {
+            path: cut.path().to_owned(),
+            log_end: 4,
+            acknowledged: 5
+        })
+    );
+}
+
+#[test]
 fn a_database_of_another_directory_is_refused() {
     let (ours, theirs) = (directory(), directory());
     for (directory, first) in [(&ours, 1), (&theirs, 2)] {

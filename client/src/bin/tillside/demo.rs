@@ -3,6 +3,13 @@
 //! It starts `tillside-server`, loads the world through the API as any system of a retailer would, and stays up for the
 //! reader to try calls. It refuses to load into a directory that holds something else.
 
+/// A line on stdout; where the reader went away the function ends with that error, which is none of ours.
+macro_rules! say {
+    ($($text:tt)*) => {
+        crate::output::print(&format!($($text)*))?
+    };
+}
+
 mod cast;
 mod child;
 mod directory;
@@ -99,7 +106,7 @@ pub(crate) async fn run(args: DemoArgs, global: &GlobalArgs) -> anyhow::Result<E
         () = stop.wished() => Ok(false),
     };
     if matches!(outcome, Ok(true)) && !args.once {
-        println!(
+        say!(
             "\n{}",
             paint.strong(&format!(
                 "The server stays up at {address}; Ctrl-C ends it."
@@ -112,12 +119,14 @@ pub(crate) async fn run(args: DemoArgs, global: &GlobalArgs) -> anyhow::Result<E
     }
     let stopping = Instant::now();
     let status = server.stop().await?;
+    // What went wrong first is what the reader wants to know.
+    let completed = outcome?;
     anyhow::ensure!(
         status.success(),
         "the server did not end cleanly: {status}; its log is {}",
         directory.log().display()
     );
-    println!(
+    say!(
         "{}",
         paint.dim(&format!(
             "server stopped cleanly in {:.1} s; its data stays in {}",
@@ -125,11 +134,9 @@ pub(crate) async fn run(args: DemoArgs, global: &GlobalArgs) -> anyhow::Result<E
             directory.root().display()
         ))
     );
-    match outcome? {
-        true => Ok(ExitCode::SUCCESS),
-        // Stopped on the way: what was asked for did not happen, unless staying up was all that was left.
-        false => Ok(Exit::Failure.into()),
-    }
+    // Stopped on the way, what was asked for did not happen.
+    let exit = if completed { Exit::Ok } else { Exit::Failure };
+    Ok(exit.into())
 }
 
 async fn with_server(
@@ -141,7 +148,7 @@ async fn with_server(
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     server.ready().await?;
-    println!(
+    say!(
         "{}",
         paint.dim(&format!(
             "tillside-server is ready at {} after {:.2} s, data in {}",
@@ -158,7 +165,7 @@ async fn with_server(
         .await
         .context("The server was started, but does not answer")?;
     show(args, &client, Some(directory), &server.address(), paint).await?;
-    println!("  curl {}/metrics", server.http_address());
+    say!("  curl {}/metrics", server.http_address());
     Ok(())
 }
 
@@ -182,7 +189,7 @@ async fn show(
     };
     let world = Arc::new(world::make(args, end_seconds)?);
     if load::is_loaded(&world, client, &info).await? {
-        println!(
+        say!(
             "{}",
             paint.dim(&format!(
                 "already loaded by an earlier demo with seed {}: {}",
@@ -193,7 +200,7 @@ async fn show(
     } else {
         load::load(&world, client, paint).await?;
     }
-    println!(
+    say!(
         "{}",
         paint.strong(&format!(
             "ready in {:.1} s",
@@ -201,6 +208,6 @@ async fn show(
         ))
     );
     tour::tour(&world, client, paint).await?;
-    cast::commands_to_try(&world, address, paint);
+    cast::commands_to_try(&world, address, paint)?;
     Ok(())
 }

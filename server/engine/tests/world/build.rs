@@ -24,7 +24,10 @@ use tillside_engine::units::{Currency, Money, Time, Unit};
 use super::World;
 
 pub(crate) fn eur(minor: i64) -> Money {
-    Money { currency: Currency::EUR, minor }
+    Money {
+        currency: Currency::EUR,
+        minor,
+    }
 }
 
 pub(crate) fn store_at(id: &str, latitude: f64, longitude: f64) -> Store {
@@ -56,18 +59,30 @@ pub(crate) fn product(sku: &str, price_cents: i64) -> ProductDraft {
         promotion_restricted: false,
         version: Sequence(0),
     };
-    ProductDraft { product, category_path: "".into() }
+    ProductDraft {
+        product,
+        category_path: "".into(),
+    }
 }
 
 pub(crate) fn in_category(sku: &str, price_cents: i64, path: &str) -> ProductDraft {
-    ProductDraft { category_path: path.into(), ..product(sku, price_cents) }
+    ProductDraft {
+        category_path: path.into(),
+        ..product(sku, price_cents)
+    }
 }
 
 /// An identifier as a touchpoint sees it, normalised by the default rules.
 pub(crate) fn seen(kind: IdentifierKind, value: &str) -> SeenIdentifier {
-    let identifier = IdentityRules::default().normalise(kind, value).expect("a good identifier");
+    let identifier = IdentityRules::default()
+        .normalise(kind, value)
+        .expect("a good identifier");
     let hash = IndexKey([7; 32]).hash(&identifier);
-    let known = KnownIdentifier { identifier, verified: None, source: "test".into() };
+    let known = KnownIdentifier {
+        identifier,
+        verified: None,
+        source: "test".into(),
+    };
     SeenIdentifier { hash, known }
 }
 
@@ -112,7 +127,12 @@ pub(crate) fn change_of(customer_id: &str) -> CustomerChange {
 }
 
 pub(crate) fn consent(purpose: Purpose, granted: bool, decided: Time) -> Consent {
-    Consent { purpose, granted, decided, notice_version: "1".into() }
+    Consent {
+        purpose,
+        granted,
+        decided,
+        notice_version: "1".into(),
+    }
 }
 
 pub(crate) fn business_key(text: &str) -> BusinessKey {
@@ -121,7 +141,11 @@ pub(crate) fn business_key(text: &str) -> BusinessKey {
 
 pub(crate) fn event(id: &str, payload: IngestPayload) -> Command {
     let keys = [business_key(&format!("event {id}"))].into_iter().collect();
-    Command::Ingest(Box::new(Ingest { keys, occurred: None, payload }))
+    Command::Ingest(Box::new(Ingest {
+        keys,
+        occurred: None,
+        payload,
+    }))
 }
 
 /// A receipt of till 1, without lines and customer.
@@ -146,13 +170,30 @@ pub(crate) fn receipt(store: &str, number: i64) -> SaleDraft {
 
 /// A receipt's own key, as the edge makes it.
 pub(crate) fn receipt_key(sale: &SaleDraft) -> BusinessKey {
-    let SaleDraft { store_id, workstation, business_day, number, .. } = sale;
-    business_key(&format!("receipt {store_id}/{workstation}/{business_day}/{number}"))
+    let SaleDraft {
+        store_id,
+        workstation,
+        business_day,
+        number,
+        ..
+    } = sale;
+    business_key(&format!(
+        "receipt {store_id}/{workstation}/{business_day}/{number}"
+    ))
 }
 
 pub(crate) fn sale_event(event_id: &str, sale: SaleDraft, occurred: Option<Time>) -> Command {
-    let keys = [business_key(&format!("event {event_id}")), receipt_key(&sale)].into_iter().collect();
-    Command::Ingest(Box::new(Ingest { keys, occurred, payload: IngestPayload::Sale(sale) }))
+    let keys = [
+        business_key(&format!("event {event_id}")),
+        receipt_key(&sale),
+    ]
+    .into_iter()
+    .collect();
+    Command::Ingest(Box::new(Ingest {
+        keys,
+        occurred,
+        payload: IngestPayload::Sale(sale),
+    }))
 }
 
 /// `pieces` and `cents` are negative in returns and voids: the edge turns them.
@@ -167,21 +208,30 @@ pub(crate) fn line(sku: &str, pieces: i64, cents: i64) -> SaleLineDraft {
 }
 
 pub(crate) fn settling(sku: &str, pieces: i64, reservation: ReservationId) -> SaleLineDraft {
-    SaleLineDraft { reservation: Some(reservation), ..line(sku, pieces, 100) }
+    SaleLineDraft {
+        reservation: Some(reservation),
+        ..line(sku, pieces, 100)
+    }
 }
 
 /// A line a scanner read, with neither quantity nor amount.
 pub(crate) fn scanned(code: &str, masks: &[&str]) -> SaleLineDraft {
     let decode = |mask: &&str| {
         let mask = BarcodeMask::parse(mask).expect("a good mask");
-        mask.decode(code).map(|(item, value)| (Arc::from(item), value))
+        mask.decode(code)
+            .map(|(item, value)| (Arc::from(item), value))
     };
     let item = ItemDraft::Scanned {
         code: code.into(),
         gtin: parse_gtin(code),
         embedded: masks.iter().filter_map(decode).collect(),
     };
-    SaleLineDraft { item, quantity: None, net: None, ..line("", 1, 0) }
+    SaleLineDraft {
+        item,
+        quantity: None,
+        net: None,
+        ..line("", 1, 0)
+    }
 }
 
 pub(crate) fn count_of(sku: &str, store: &str, pieces: i64) -> Count {
@@ -237,7 +287,13 @@ pub(crate) fn offer(id: &str) -> OfferDraft {
         base_propensity_ppm: 100_000,
         lever_thousandths: 1000,
     };
-    OfferDraft { terms, store_ids: Vec::new(), target_skus: Vec::new(), etag: None, validate_only: false }
+    OfferDraft {
+        terms,
+        store_ids: Vec::new(),
+        target_skus: Vec::new(),
+        etag: None,
+        validate_only: false,
+    }
 }
 
 impl World {
@@ -246,8 +302,14 @@ impl World {
     pub(crate) fn shop() -> Self {
         let mut world = World::new();
         let stores = ["A", "B", "C"].iter().zip([45.0, 45.09, 45.18]);
-        world.ok(Command::PutStores(stores.map(|(id, lat)| store_at(id, lat, 9.0)).collect()));
-        world.ok(Command::PutProducts(vec![product("p1", 100), product("p2", 200), product("p3", 300)]));
+        world.ok(Command::PutStores(
+            stores.map(|(id, lat)| store_at(id, lat, 9.0)).collect(),
+        ));
+        world.ok(Command::PutProducts(vec![
+            product("p1", 100),
+            product("p2", 200),
+            product("p3", 300),
+        ]));
         world
     }
 
@@ -266,7 +328,10 @@ impl World {
             lines: self.wanted(lines),
             candidates: stores
                 .iter()
-                .map(|s| Candidate { store: self.store(s), distance_mm: 0 })
+                .map(|s| Candidate {
+                    store: self.store(s),
+                    distance_mm: 0,
+                })
                 .collect(),
             hold_ms: HOLD_MS_DEFAULT,
             checkout_revision: None,
@@ -274,7 +339,12 @@ impl World {
     }
 
     /// Holds for an order; must succeed.
-    pub(crate) fn hold(&mut self, order: &str, lines: &[(&str, i64)], stores: &[&str]) -> Arc<Reservation> {
+    pub(crate) fn hold(
+        &mut self,
+        order: &str,
+        lines: &[(&str, i64)],
+        stores: &[&str],
+    ) -> Arc<Reservation> {
         let reserve = self.reserve(order, lines, stores);
         match self.ok(Command::Reserve(reserve)) {
             Reply::Reservation(reservation) => reservation,

@@ -9,7 +9,11 @@ use tillside_engine::apply::Touched;
 use tillside_engine::state::{State, Table, lock, read, write};
 
 fn table<K: Eq + Hash + Debug, V: Debug>(lines: &mut Vec<String>, name: &str, table: &Table<K, V>) {
-    lines.extend(table.iter().map(|e| format!("{name} {:?} = {:?}", e.key(), e.value())));
+    lines.extend(
+        table
+            .iter()
+            .map(|e| format!("{name} {:?} = {:?}", e.key(), e.value())),
+    );
 }
 
 /// All of a state, the derived parts too.
@@ -52,7 +56,8 @@ fn copy<K: Eq + Hash + Clone, V: Clone>(from: &Table<K, V>, to: &Table<K, V>, ke
 }
 
 fn copy_all<K: Eq + Hash + Clone, V: Clone>(from: &Table<K, V>, to: &Table<K, V>) {
-    from.iter().for_each(|e| drop(to.insert(e.key().clone(), e.value().clone())));
+    from.iter()
+        .for_each(|e| drop(to.insert(e.key().clone(), e.value().clone())));
 }
 
 /// Copies the rows that `touched` names, and no others.
@@ -88,15 +93,33 @@ pub(crate) fn write_rows(from: &State, to: &State, touched: &Touched) {
     for (hash, id) in &touched.identifiers {
         to.identifiers.insert(*hash, *id);
     }
-    touched.cells.iter().for_each(|key| copy(&from.stock, &to.stock, key));
-    touched.offers.iter().for_each(|key| copy(&from.offers, &to.offers, key));
-    touched.outcomes.iter().for_each(|key| copy(&from.outcomes, &to.outcomes, key));
-    touched.reservations.iter().for_each(|key| copy(&from.reservations, &to.reservations, key));
-    touched.checkouts.iter().for_each(|key| copy(&from.checkouts, &to.checkouts, key));
+    touched
+        .cells
+        .iter()
+        .for_each(|key| copy(&from.stock, &to.stock, key));
+    touched
+        .offers
+        .iter()
+        .for_each(|key| copy(&from.offers, &to.offers, key));
+    touched
+        .outcomes
+        .iter()
+        .for_each(|key| copy(&from.outcomes, &to.outcomes, key));
+    touched
+        .reservations
+        .iter()
+        .for_each(|key| copy(&from.reservations, &to.reservations, key));
+    touched
+        .checkouts
+        .iter()
+        .for_each(|key| copy(&from.checkouts, &to.checkouts, key));
     for (key, sequence) in &touched.business_keys {
         to.business_keys.insert(*key, *sequence);
     }
-    touched.requests.iter().for_each(|key| copy(&from.requests, &to.requests, key));
+    touched
+        .requests
+        .iter()
+        .for_each(|key| copy(&from.requests, &to.requests, key));
     for key in &touched.forgotten_requests {
         to.requests.remove(key);
     }

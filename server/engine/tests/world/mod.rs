@@ -40,7 +40,11 @@ pub(crate) fn property(cases: u32) -> Config {
     };
     eprintln!("seed {rng_seed}");
     Config {
-        cases: if default.cases > 256 { default.cases.max(cases) } else { cases },
+        cases: if default.cases > 256 {
+            default.cases.max(cases)
+        } else {
+            cases
+        },
         rng_seed,
         failure_persistence: None,
         ..default
@@ -78,7 +82,8 @@ impl World {
     /// Runs a command that must succeed.
     pub(crate) fn ok(&mut self, command: Command) -> Reply {
         let told = format!("{command:?}");
-        self.run(command).unwrap_or_else(|rejection| panic!("{rejection} for {told}"))
+        self.run(command)
+            .unwrap_or_else(|rejection| panic!("{rejection} for {told}"))
     }
 
     /// Runs a command that must be refused.
@@ -105,18 +110,26 @@ impl World {
 
     pub(crate) fn fire_timers(&mut self) {
         for timer in self.state.due_timers(self.now, TIMERS_PER_BATCH_MAX) {
-            self.step(&Command::Timer(timer)).expect("a timer is never refused");
+            self.step(&Command::Timer(timer))
+                .expect("a timer is never refused");
         }
     }
 
     /// One command without its timers before it.
     pub(crate) fn step(&mut self, command: &Command) -> Result<Reply, Rejection> {
         let before = self.state.counters();
-        let ctx = Ctx { seq: Sequence(before.sequence.0 + 1), now: self.now };
+        let ctx = Ctx {
+            seq: Sequence(before.sequence.0 + 1),
+            now: self.now,
+        };
         match decide(&self.state, &self.rules, command, &ctx) {
             Err(rejection) => {
                 // Deciding gets `&State`, whose tables could be changed all the same: they must not be.
-                assert_eq!(dump::dump(&self.state), dump::dump(&self.saved()), "{rejection}");
+                assert_eq!(
+                    dump::dump(&self.state),
+                    dump::dump(&self.saved()),
+                    "{rejection}"
+                );
                 Err(rejection)
             }
             Ok((reply, events)) => {
@@ -164,16 +177,30 @@ impl World {
     /// The state equals what its rows and what its log give.
     pub(crate) fn assert_recoverable(&self) {
         let live = dump::dump(&self.state);
-        assert_eq!(live, dump::dump(&self.saved()), "loading the touched rows gives another state");
-        assert_eq!(live, dump::dump(&self.replayed()), "replaying the log gives another state");
+        assert_eq!(
+            live,
+            dump::dump(&self.saved()),
+            "loading the touched rows gives another state"
+        );
+        assert_eq!(
+            live,
+            dump::dump(&self.replayed()),
+            "replaying the log gives another state"
+        );
     }
 
     pub(crate) fn sku(&self, sku: &str) -> SkuId {
-        self.state.products.number(sku).expect("a product of the test")
+        self.state
+            .products
+            .number(sku)
+            .expect("a product of the test")
     }
 
     pub(crate) fn store(&self, store: &str) -> StoreId {
-        self.state.stores.number(store).expect("a store of the test")
+        self.state
+            .stores
+            .number(store)
+            .expect("a store of the test")
     }
 
     pub(crate) fn level(&self, sku: &str, store: &str) -> StockLevel {

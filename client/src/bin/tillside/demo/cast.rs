@@ -108,7 +108,7 @@ fn nearest_first(world: &World, store: usize) -> Vec<usize> {
 }
 
 /// The same questions as commands, with this server's address where it is not the default.
-pub(super) fn commands_to_try(world: &World, address: &str, paint: &Paint) {
+pub(super) fn commands_to_try(world: &World, address: &str, paint: &Paint) -> anyhow::Result<()> {
     let cast = Cast::of(world);
     let program = std::env::args().next().unwrap_or_default();
     let server = match address {
@@ -131,8 +131,8 @@ pub(super) fn commands_to_try(world: &World, address: &str, paint: &Paint) {
     };
     let home = cast.home(world);
     let card = world.card(cast.customer);
-    println!("\n{}", paint.strong("Try"));
-    println!(
+    say!("\n{}", paint.strong("Try"));
+    say!(
         "  {}",
         paint.name(&format!("alias tillside='{program}{server}'"))
     );
@@ -159,6 +159,7 @@ pub(super) fn commands_to_try(world: &World, address: &str, paint: &Paint) {
         "info".to_owned(),
     ];
     for command in commands {
-        println!("  {}", paint.name(&format!("tillside {command}")));
+        say!("  {}", paint.name(&format!("tillside {command}")));
     }
+    Ok(())
 }

@@ -56,6 +56,8 @@ impl ServerProcess {
             .arg(directory.keys())
             .args(["--listen", &format!("127.0.0.1:{grpc_port}")])
             .args(["--http-listen", &format!("127.0.0.1:{http_port}")])
+            // Its log goes to a file.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)

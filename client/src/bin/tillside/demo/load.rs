@@ -43,10 +43,19 @@ pub(super) async fn is_loaded(
     if counts.stores == 0 && counts.customers == 0 {
         return Ok(false);
     }
-    let first = recognised(world, client, 0).await?;
+    let ours = if counts.customers > 0 {
+        recognised(world, client, 0).await?.as_deref() == Some(world.customer_id(0).as_str())
+    } else {
+        // An earlier load may have ended before the customers.
+        let request = v1::GetStoreRequest {
+            store_id: world.store_id(0).to_owned(),
+        };
+        let store = client.get_store(request).await;
+        store.is_ok_and(|store| store.value.display_name == world.store_name(0))
+    };
     anyhow::ensure!(
-        first.is_none_or(|id| id == world.customer_id(0)),
-        "the server holds another retailer; start the demo on a server of its own"
+        ours,
+        "the server holds another retailer, or the world of another seed; start the demo on a server of its own"
     );
     let size = world.size();
     let complete = counts.stores >= u64::from(size.stores)
@@ -131,7 +140,7 @@ pub(super) async fn load(
             .await
             .context("Loading the offers")?;
     }
-    println!(
+    say!(
         "{:>9} stores, {} products, {} offers{}",
         HumanCount(totals[0] as u64).to_string(),
         HumanCount(totals[1] as u64),
@@ -174,7 +183,7 @@ async fn stream(world: &Arc<World>, client: &Tillside, paint: &Paint) -> anyhow:
     let mut from = started;
     for ((name, total), tally) in PHASES.iter().zip(totals).zip(&tallies) {
         let until = tally.last_time.unwrap_or(from);
-        println!(
+        say!(
             "{}",
             tally.sentence(name, total, until.duration_since(from), paint)
         );

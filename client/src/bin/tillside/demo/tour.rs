@@ -59,57 +59,58 @@ impl Tour<'_> {
     }
 
     /// The question, about something that has a name, and the server's own time for the answer.
-    fn asked(&self, what: &str, name: &str, server_time_us: Option<u64>) {
+    fn asked(&self, what: &str, name: &str, server_time_us: Option<u64>) -> anyhow::Result<()> {
         let time = server_time_us
             .map(|us| format!("{us} µs"))
             .unwrap_or_default();
         let width = what.chars().count() + name.chars().count();
         let padding = 72_usize.saturating_sub(width);
-        println!(
+        say!(
             "  {what}{}{:padding$}{}",
             self.paint.name(name),
             "",
             self.paint.dim(&format!("server {time:>8}"))
         );
+        Ok(())
     }
 
     async fn recognise(&self) -> anyhow::Result<()> {
-        self.headline("1  Who is this?");
+        self.headline("1  Who is this?")?;
         let card = self.world.card(self.cast.customer);
         let answer = self
             .recognition(v1::IdentifierType::LoyaltyCard, &card)
             .await?;
-        self.asked("card ", &card, answer.server_time_us);
+        self.asked("card ", &card, answer.server_time_us)?;
         let customer = answer
             .value
             .customer
             .context("the customer of the tour is not known")?;
-        self.profile(&customer);
+        self.profile(&customer)?;
         let email = self.world.email(self.cast.customer);
         if let Some(email) = email {
             let answer = self.recognition(v1::IdentifierType::Email, &email).await?;
-            self.asked("e-mail ", &email, answer.server_time_us);
+            self.asked("e-mail ", &email, answer.server_time_us)?;
             let same = answer
                 .value
                 .customer
                 .as_ref()
                 .is_some_and(|other| other.customer_id == customer.customer_id);
             anyhow::ensure!(same, "the e-mail names somebody else");
-            self.answer(&format!("{}, the same person", customer.display_name));
+            self.answer(&format!("{}, the same person", customer.display_name))?;
         }
         let unknown = self.world.unknown_card();
         let answer = self
             .recognition(v1::IdentifierType::LoyaltyCard, &unknown)
             .await?;
-        self.asked("card ", &unknown, answer.server_time_us);
+        self.asked("card ", &unknown, answer.server_time_us)?;
         self.answer(&output::word(
             answer.value.outcome().as_str_name(),
             "RECOGNITION_OUTCOME_",
-        ));
+        ))?;
         Ok(())
     }
 
-    fn profile(&self, customer: &v1::CustomerProfile) {
+    fn profile(&self, customer: &v1::CustomerProfile) -> anyhow::Result<()> {
         let spent: Vec<String> = customer
             .spend
             .iter()
@@ -127,7 +128,7 @@ impl Tour<'_> {
             customer.customer_id,
             customer.points_available,
             customer.segments.join(", ")
-        ));
+        ))?;
         let rhythm = customer
             .days_between_purchases
             .map_or(String::new(), |days| format!(", every {days:.1} days"));
@@ -135,7 +136,7 @@ impl Tour<'_> {
             "{} purchases{rhythm}, {}",
             customer.purchase_count,
             spent.join("; ")
-        ));
+        ))?;
         let names = |favourites: &[v1::Favourite]| {
             let names: Vec<&str> = favourites
                 .iter()
@@ -143,12 +144,13 @@ impl Tour<'_> {
                 .collect();
             names.join(" · ")
         };
-        self.detail(&format!("often {}", names(&customer.favourite_categories)));
-        self.detail(&format!("      {}", names(&customer.favourite_products)));
+        self.detail(&format!("often {}", names(&customer.favourite_categories)))?;
+        self.detail(&format!("      {}", names(&customer.favourite_products)))?;
+        Ok(())
     }
 
     async fn offers(&self) -> anyhow::Result<()> {
-        self.headline("2  What should we offer?");
+        self.headline("2  What should we offer?")?;
         let world = self.world;
         let lines: Vec<v1::BasketLine> = self
             .cast
@@ -171,10 +173,10 @@ impl Tour<'_> {
             "with this basket, at the till of ",
             world.store_name(self.cast.store),
             answer.server_time_us,
-        );
-        self.basket(&lines, &self.cast.till_basket);
+        )?;
+        self.basket(&lines, &self.cast.till_basket)?;
         for offer in &answer.value.ranked_offers {
-            self.offer(offer);
+            self.offer(offer)?;
         }
         let left_out: Vec<String> = answer
             .value
@@ -194,7 +196,7 @@ impl Tour<'_> {
             } else {
                 "             "
             };
-            println!(
+            say!(
                 "    {}",
                 self.paint.dim(&format!("{label}{}", some.join(", ")))
             );
@@ -202,7 +204,7 @@ impl Tour<'_> {
         Ok(())
     }
 
-    fn offer(&self, offer: &v1::RankedOffer) {
+    fn offer(&self, offer: &v1::RankedOffer) -> anyhow::Result<()> {
         let off: i64 = offer
             .line_rewards
             .iter()
@@ -213,7 +215,7 @@ impl Tour<'_> {
             0 => String::new(),
             cents => format!(", {} off now", euro(cents)),
         };
-        self.answer(&format!("{}. {}{off}", offer.rank, offer.display_name));
+        self.answer(&format!("{}. {}{off}", offer.rank, offer.display_name))?;
         self.detail(&format!(
             "score {:.1} = {:.3} likely × {:.1} fits × {} × {:.1}; {}",
             offer.score,
@@ -222,11 +224,12 @@ impl Tour<'_> {
             money::format_optional(offer.value.as_ref()),
             offer.lever,
             offer.reasons.join("; ")
-        ));
+        ))?;
+        Ok(())
     }
 
     async fn route_and_hold(&self) -> anyhow::Result<()> {
-        self.headline("3  Where can they get it?");
+        self.headline("3  Where can they get it?")?;
         let origin = v1::Place {
             place: Some(v1::place::Place::Location(self.cast.home(self.world))),
         };
@@ -249,15 +252,15 @@ impl Tour<'_> {
             "all of this cart, seen from home in ",
             place.town,
             answer.server_time_us,
-        );
+        )?;
         let cart: Vec<v1::BasketLine> = self
             .cast
             .web_basket
             .iter()
             .map(|item| item.basket_line())
             .collect();
-        self.basket(&cart, &self.cast.web_basket);
-        self.plan(&answer.value);
+        self.basket(&cart, &self.cast.web_basket)?;
+        self.plan(&answer.value)?;
         let Some(store_id) = answer
             .value
             .options
@@ -265,15 +268,15 @@ impl Tour<'_> {
             .and_then(|option| option.legs.first())
             .map(|leg| leg.store_id.clone())
         else {
-            self.detail("nothing to hold");
+            self.detail("nothing to hold")?;
             return Ok(());
         };
         self.hold(origin, lines, &store_id).await
     }
 
-    fn plan(&self, plan: &v1::FulfillmentPlan) {
+    fn plan(&self, plan: &v1::FulfillmentPlan) -> anyhow::Result<()> {
         for rejected in plan.rejected_stores.iter().take(REJECTED_SHOWN) {
-            println!(
+            say!(
                 "    {}",
                 self.paint.dim(&format!(
                     "{:>8}  {:<7}{:<32}{}",
@@ -289,14 +292,14 @@ impl Tour<'_> {
             .get(REJECTED_SHOWN..)
             .filter(|more| !more.is_empty())
         {
-            println!(
+            say!(
                 "    {}",
                 self.paint
                     .dim(&format!("{:>8}  and {} more", "", more.len()))
             );
         }
         for leg in plan.options.iter().flat_map(|option| &option.legs) {
-            println!(
+            say!(
                 "    {}",
                 self.paint.good(&format!(
                     "{:>8}  {:<7}{:<32}pickup {}",
@@ -308,8 +311,9 @@ impl Tour<'_> {
             );
         }
         if plan.options.is_empty() {
-            self.answer(&output::word(plan.outcome().as_str_name(), "PLAN_OUTCOME_"));
+            self.answer(&output::word(plan.outcome().as_str_name(), "PLAN_OUTCOME_"))?;
         }
+        Ok(())
     }
 
     fn store_name(&self, store_id: &str) -> &str {
@@ -345,7 +349,7 @@ impl Tour<'_> {
             "hold it for 15 minutes, durable before the answer",
             "",
             answer.server_time_us,
-        );
+        )?;
         let reservation_id = answer.value.reservation_id.clone();
         self.reservation(&answer.value, &last_sku, &before, store_id)
             .await?;
@@ -354,7 +358,7 @@ impl Tour<'_> {
             ..Default::default()
         };
         let answer = self.client.confirm_reservation(request).await?;
-        self.asked("confirm: the order is placed", "", answer.server_time_us);
+        self.asked("confirm: the order is placed", "", answer.server_time_us)?;
         self.reservation(&answer.value, &last_sku, &before, store_id)
             .await?;
         let request = v1::ReleaseReservationRequest {
@@ -366,7 +370,7 @@ impl Tour<'_> {
             "release: the customer changed their mind",
             "",
             answer.server_time_us,
-        );
+        )?;
         self.reservation(&answer.value, &last_sku, &before, store_id)
             .await
     }
@@ -388,7 +392,7 @@ impl Tour<'_> {
             output::word(leg.state().as_str_name(), "RESERVATION_STATE_"),
             leg.store_id,
             self.store_name(&leg.store_id),
-        ));
+        ))?;
         Ok(())
     }
 
@@ -420,7 +424,7 @@ impl Tour<'_> {
         }
     }
 
-    fn basket(&self, lines: &[v1::BasketLine], items: &[BasketItem]) {
+    fn basket(&self, lines: &[v1::BasketLine], items: &[BasketItem]) -> anyhow::Result<()> {
         for (line, item) in lines.iter().zip(items) {
             let code = match &line.item {
                 Some(
@@ -428,7 +432,7 @@ impl Tour<'_> {
                 ) => code,
                 None => "",
             };
-            println!(
+            say!(
                 "    {}",
                 self.paint.dim(&format!(
                     "{:>6} × {code:<13}  {}",
@@ -437,18 +441,22 @@ impl Tour<'_> {
                 ))
             );
         }
+        Ok(())
     }
 
-    fn headline(&self, text: &str) {
-        println!("\n{}", self.paint.strong(text));
+    fn headline(&self, text: &str) -> anyhow::Result<()> {
+        say!("\n{}", self.paint.strong(text));
+        Ok(())
     }
 
-    fn answer(&self, text: &str) {
-        println!("    {}", self.paint.good(text));
+    fn answer(&self, text: &str) -> anyhow::Result<()> {
+        say!("    {}", self.paint.good(text));
+        Ok(())
     }
 
-    fn detail(&self, text: &str) {
-        println!("      {}", self.paint.dim(text));
+    fn detail(&self, text: &str) -> anyhow::Result<()> {
+        say!("      {}", self.paint.dim(text));
+        Ok(())
     }
 }
 
