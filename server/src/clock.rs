@@ -26,7 +26,9 @@ impl Clock {
     pub fn now(&self) -> Time {
         match self {
             Clock::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
                 Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Clock::Simulated(time) => Time(time.load(Ordering::Acquire)),

@@ -24,17 +24,33 @@ fn binaries() -> Result<PathBuf> {
 /// The path of a binary of this workspace.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let path = binaries()?.join(name);
-    ensure!(path.exists(), "{} is not built; run `cargo build --release --workspace --bins` first", path.display());
+    ensure!(
+        path.exists(),
+        "{} is not built; run `cargo build --release --workspace --bins` first",
+        path.display()
+    );
     Ok(path)
 }
 
 /// The real data: `$TILLSIDE_SHARED_DATA`, or `shared/data` beside the checkout. `None` (said aloud) where absent.
 pub fn shared_data() -> Option<PathBuf> {
-    let beside = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.parent()?.join("shared/data"));
-    let folder = std::env::var_os("TILLSIDE_SHARED_DATA").map(PathBuf::from).or_else(beside)?;
+    let beside = || {
+        Some(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .parent()?
+                .parent()?
+                .join("shared/data"),
+        )
+    };
+    let folder = std::env::var_os("TILLSIDE_SHARED_DATA")
+        .map(PathBuf::from)
+        .or_else(beside)?;
     let found = folder.join("cj_baskets.csv.gz").exists();
     if !found {
-        eprintln!("SKIPPED: the real data is not at {} (set TILLSIDE_SHARED_DATA)", folder.display());
+        eprintln!(
+            "SKIPPED: the real data is not at {} (set TILLSIDE_SHARED_DATA)",
+            folder.display()
+        );
     }
     found.then_some(folder)
 }
@@ -43,7 +59,11 @@ pub fn shared_data() -> Option<PathBuf> {
 pub fn read_csv(path: &Path) -> Result<csv::Reader<Box<dyn std::io::Read>>> {
     let file = fs::File::open(path).with_context(|| path.display().to_string())?;
     let gz = path.extension().is_some_and(|e| e == "gz");
-    let source: Box<dyn std::io::Read> = if gz { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let source: Box<dyn std::io::Read> = if gz {
+        Box::new(flate2::read::MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
     Ok(csv::Reader::from_reader(source))
 }
 
@@ -66,7 +86,10 @@ impl Server {
         let (grpc, http) = loop {
             match lines.next() {
                 Some(Ok(line)) => {
-                    if let Some((grpc, http)) = line.strip_prefix("serving gRPC on ").and_then(|l| l.split_once(" and HTTP on ")) {
+                    if let Some((grpc, http)) = line
+                        .strip_prefix("serving gRPC on ")
+                        .and_then(|l| l.split_once(" and HTTP on "))
+                    {
                         break (grpc.to_owned(), http.to_owned());
                     }
                 }
@@ -79,14 +102,17 @@ impl Server {
 
     /// Runs a server that is expected to end by itself; answers its status and what it wrote.
     pub fn run_to_end(data_dir: &Path, listen: &str) -> Result<(ExitStatus, String)> {
-        let output = command(data_dir, listen, &[])?.stderr(Stdio::piped()).output()?;
+        let output = command(data_dir, listen, &[])?
+            .stderr(Stdio::piped())
+            .output()?;
         let text = [output.stdout, output.stderr].concat();
         Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// A channel to it.
     pub async fn channel(&self) -> Result<Channel> {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?.tcp_nodelay(true);
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?
+            .tcp_nodelay(true);
         Ok(endpoint.connect().await?)
     }
 
@@ -100,7 +126,9 @@ impl Server {
     /// Asks it to end (SIGTERM) and waits, while clients go on being served by this runtime.
     pub async fn stop(mut self) -> Result<ExitStatus> {
         tokio::task::spawn_blocking(move || {
-            let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+            let told = Command::new("kill")
+                .args(["-TERM", &self.child.id().to_string()])
+                .status()?;
             ensure!(told.success(), "kill -TERM");
             Ok(self.child.wait()?)
         })
@@ -121,17 +149,27 @@ pub const LOOPBACK: &str = "127.0.0.1:0";
 
 fn command(data_dir: &Path, listen: &str, extra: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary("tillside-server")?);
-    command.arg("--data-dir").arg(data_dir).args(["--listen", listen, "--http-listen", LOOPBACK]);
-    command.args(extra).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(["--listen", listen, "--http-listen", LOOPBACK]);
+    command
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     Ok(command)
 }
 
 /// Runs the command line against a server with `--json`; answers exit code and the JSON it printed.
 pub fn tillside(server: &Server, args: &[&str]) -> Result<(i32, serde_json::Value)> {
     let mut command = Command::new(binary("tillside")?);
-    command.args(["--server", &format!("http://{}", server.grpc), "--json"]).args(args).stdin(Stdio::null());
+    command
+        .args(["--server", &format!("http://{}", server.grpc), "--json"])
+        .args(args)
+        .stdin(Stdio::null());
     let output = command.stderr(Stdio::inherit()).output()?;
     let printed = String::from_utf8(output.stdout)?;
-    let json = serde_json::from_str(&printed).with_context(|| format!("tillside {args:?} printed {printed:?}"))?;
+    let json = serde_json::from_str(&printed)
+        .with_context(|| format!("tillside {args:?} printed {printed:?}"))?;
     Ok((output.status.code().context("a code")?, json))
 }

@@ -37,8 +37,19 @@ pub fn complete_journey(data: &Path, to: &Path) -> Result<BTreeMap<String, House
     for row in read_csv(&data.join("cj_products.csv.gz"))?.records() {
         let row = row?;
         let quote = |i: usize| row[i].replace('"', "'");
-        let path = [2, 4, 5].map(quote).into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" > ");
-        writeln!(products, "{},\"{}\",\"{path}\",\"{}\"", &row[0], quote(5), quote(3))?;
+        let path = [2, 4, 5]
+            .map(quote)
+            .into_iter()
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+            .join(" > ");
+        writeln!(
+            products,
+            "{},\"{}\",\"{path}\",\"{}\"",
+            &row[0],
+            quote(5),
+            quote(3)
+        )?;
     }
     products.flush()?;
 
@@ -47,27 +58,41 @@ pub fn complete_journey(data: &Path, to: &Path) -> Result<BTreeMap<String, House
     for row in read_csv(&data.join("cj_baskets.csv.gz"))?.records() {
         let row = row?;
         stores.insert(row[2].to_owned());
-        baskets.insert(row[0].parse()?, (row[1].to_owned(), row[2].to_owned(), row[4].to_owned()));
+        baskets.insert(
+            row[0].parse()?,
+            (row[1].to_owned(), row[2].to_owned(), row[4].to_owned()),
+        );
     }
     let mut file = BufWriter::new(File::create(to.join("stores.csv"))?);
     writeln!(file, "store_id,name,lat,lon,state,time_zone")?;
     let outlets = read_csv(&data.join("stores_us_walmart.csv.gz"))?.into_records();
     for (store, outlet) in stores.iter().zip(outlets) {
         let outlet = outlet?;
-        writeln!(file, "cj-{store},\"{}\",{},{},open,America/Chicago", &outlet[2], &outlet[6], &outlet[7])?;
+        writeln!(
+            file,
+            "cj-{store},\"{}\",{},{},open,America/Chicago",
+            &outlet[2], &outlet[6], &outlet[7]
+        )?;
     }
     file.flush()?;
 
     let mut households: BTreeMap<String, Household> = BTreeMap::new();
     let mut file = BufWriter::new(File::create(to.join("transactions.csv"))?);
-    writeln!(file, "transaction_id,store_id,time,card,sku,quantity,net_amount")?;
+    writeln!(
+        file,
+        "transaction_id,store_id,time,card,sku,quantity,net_amount"
+    )?;
     for name in ["cj_lines_w01_26.csv.gz", "cj_lines_w27_53.csv.gz"] {
         let mut reader = read_csv(&data.join(name))?;
         let mut row = csv::StringRecord::new();
         while reader.read_record(&mut row)? {
             let basket: u64 = row[0].parse()?;
             let (household, store, time) = &baskets[&basket];
-            writeln!(file, "{basket},cj-{store},{time},{household},{},{},{}", &row[1], &row[2], &row[3])?;
+            writeln!(
+                file,
+                "{basket},cj-{store},{time},{household},{},{},{}",
+                &row[1], &row[2], &row[3]
+            )?;
             let known = match households.get_mut(household) {
                 Some(known) => known,
                 None => households.entry(household.clone()).or_default(),
@@ -87,7 +112,10 @@ pub fn complete_journey(data: &Path, to: &Path) -> Result<BTreeMap<String, House
     let mut file = BufWriter::new(File::create(to.join("customers.csv"))?);
     writeln!(file, "customer_id,card,email,consent_profiling")?;
     for household in households.keys() {
-        writeln!(file, "household-{household},{household},household{household}@example.com,true")?;
+        writeln!(
+            file,
+            "household-{household},{household},household{household}@example.com,true"
+        )?;
     }
     file.flush()?;
     Ok(households)
@@ -95,7 +123,9 @@ pub fn complete_journey(data: &Path, to: &Path) -> Result<BTreeMap<String, House
 
 /// The reference's hash: FNV-1a finished by splitmix64.
 pub fn reference_hash(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    });
     let z = fnv.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -105,7 +135,11 @@ pub fn reference_hash(text: &str) -> u64 {
 /// Pieces of a product in an outlet, by the reference's rule.
 pub fn reference_stock(set: &str, store: &str, sku: u64) -> u64 {
     let hash = reference_hash(&format!("stock|{set}|{store}|{sku}"));
-    if hash % 100 < 35 { 0 } else { 1 + (hash / 100) % 12 }
+    if hash % 100 < 35 {
+        0
+    } else {
+        1 + (hash / 100) % 12
+    }
 }
 
 /// Appends the Italian outlets to `stores.csv` and writes the stock of `skus` (products the folder has) in all of them.
@@ -117,7 +151,14 @@ pub fn italian_outlets(data: &Path, to: &Path, skus: &BTreeSet<u64>) -> Result<u
     for row in read_csv(&data.join("stores_it_mimit.csv.gz"))?.records() {
         let row = row?;
         let state = if &row[7] == "1" { "open" } else { "closed" };
-        writeln!(stores, "{},\"{}\",{},{},{state},Europe/Rome", &row[0], row[3].replace('"', "'"), &row[5], &row[6])?;
+        writeln!(
+            stores,
+            "{},\"{}\",{},{},{state},Europe/Rome",
+            &row[0],
+            row[3].replace('"', "'"),
+            &row[5],
+            &row[6]
+        )?;
         for sku in skus {
             let pieces = reference_stock("it", &row[0], *sku);
             if pieces > 0 {

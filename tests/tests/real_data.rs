@@ -33,12 +33,23 @@ fn reference_queries(folder: &Path) -> Result<Vec<(Query, (String, String, u64))
     let mut answers = std::collections::HashMap::new();
     for row in read_csv(&reference.join("bopis_answers_dev.csv"))?.records() {
         let row = row?;
-        answers.insert(row[0].to_owned(), (row[2].to_owned(), row[3].to_owned(), row[4].parse().unwrap_or(0)));
+        answers.insert(
+            row[0].to_owned(),
+            (
+                row[2].to_owned(),
+                row[3].to_owned(),
+                row[4].parse().unwrap_or(0),
+            ),
+        );
     }
-    let all: Vec<Value> = serde_json::from_reader(fs::File::open(reference.join("bopis_queries_dev.json"))?)?;
+    let all: Vec<Value> =
+        serde_json::from_reader(fs::File::open(reference.join("bopis_queries_dev.json"))?)?;
     let mut chosen = Vec::new();
     let mut skus = BTreeSet::new();
-    for query in all.iter().filter(|q| q["set"] == "it" && q["category"] != "invalid_or_edge") {
+    for query in all
+        .iter()
+        .filter(|q| q["set"] == "it" && q["category"] != "invalid_or_edge")
+    {
         let lines = query["lines"].as_array().context("lines")?;
         let own: BTreeSet<u64> = lines.iter().filter_map(|l| l["sku"].as_u64()).collect();
         // Each product costs 15,000 stock rows: a dozen queries of every kind are enough here.
@@ -49,28 +60,59 @@ fn reference_queries(folder: &Path) -> Result<Vec<(Query, (String, String, u64))
         let line = |l: &Value| v1::FulfillmentLine {
             line_id: String::new(),
             sku: l["sku"].to_string(),
-            quantity: l["qty"].as_i64().map(|q| v1::Quantity { thousandths: q * 1000, unit: 0 }),
+            quantity: l["qty"].as_i64().map(|q| v1::Quantity {
+                thousandths: q * 1000,
+                unit: 0,
+            }),
         };
-        let number = |key: &str| query[key].as_f64().with_context(|| format!("{key} of {query}"));
+        let number = |key: &str| {
+            query[key]
+                .as_f64()
+                .with_context(|| format!("{key} of {query}"))
+        };
         let id = query["query_id"].as_str().context("query_id")?.to_owned();
         let answer = answers.get(&id).context("an answer")?.clone();
-        let location = v1::LatLng { latitude: number("lat")?, longitude: number("lon")? };
-        let query = Query { id, location, lines: lines.iter().map(line).collect(), max_distance_meters: number("max_km")? * 1000.0 };
+        let location = v1::LatLng {
+            latitude: number("lat")?,
+            longitude: number("lon")?,
+        };
+        let query = Query {
+            id,
+            location,
+            lines: lines.iter().map(line).collect(),
+            max_distance_meters: number("max_km")? * 1000.0,
+        };
         chosen.push((query, answer));
     }
     Ok(chosen)
 }
 
 async fn recognise(channel: &Channel, household: &str) -> Result<v1::CustomerProfile> {
-    let identifier = v1::Identifier { r#type: v1::IdentifierType::LoyaltyCard.into(), value: household.into(), ..Default::default() };
-    let request = v1::RecognizeCustomerRequest { identifiers: vec![identifier], view: v1::ProfileView::Full.into(), ..Default::default() };
-    let answer = CustomerServiceClient::new(channel.clone()).recognize_customer(request).await?.into_inner();
-    ensure!(answer.outcome() == v1::RecognitionOutcome::Matched, "household {household}: {answer:?}");
+    let identifier = v1::Identifier {
+        r#type: v1::IdentifierType::LoyaltyCard.into(),
+        value: household.into(),
+        ..Default::default()
+    };
+    let request = v1::RecognizeCustomerRequest {
+        identifiers: vec![identifier],
+        view: v1::ProfileView::Full.into(),
+        ..Default::default()
+    };
+    let answer = CustomerServiceClient::new(channel.clone())
+        .recognize_customer(request)
+        .await?
+        .into_inner();
+    ensure!(
+        answer.outcome() == v1::RecognitionOutcome::Matched,
+        "household {household}: {answer:?}"
+    );
     answer.customer.context("a matched answer has a customer")
 }
 
 async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
-    let origin = v1::Place { place: Some(v1::place::Place::Location(query.location)) };
+    let origin = v1::Place {
+        place: Some(v1::place::Place::Location(query.location)),
+    };
     let request = v1::PlanFulfillmentRequest {
         origin: Some(origin),
         lines: query.lines.clone(),
@@ -78,7 +120,10 @@ async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
         max_options: 1,
         require_open_now: false,
     };
-    Ok(FulfillmentServiceClient::new(channel.clone()).plan_fulfillment(request).await?.into_inner())
+    Ok(FulfillmentServiceClient::new(channel.clone())
+        .plan_fulfillment(request)
+        .await?
+        .into_inner())
 }
 
 /// (status, store, millimetres) in the reference's words.
@@ -87,11 +132,19 @@ fn in_reference_words(plan: &v1::FulfillmentPlan) -> (String, String, u64) {
     match plan.outcome() {
         v1::PlanOutcome::Matched => {
             let leg = &plan.options[0].legs[0];
-            ("OK".into(), leg.store_id.clone(), millimetres(leg.distance_meters))
+            (
+                "OK".into(),
+                leg.store_id.clone(),
+                millimetres(leg.distance_meters),
+            )
         }
         v1::PlanOutcome::Partial => {
             let best = &plan.partial_options[0];
-            ("PARTIAL".into(), best.store_id.clone(), millimetres(best.distance_meters))
+            (
+                "PARTIAL".into(),
+                best.store_id.clone(),
+                millimetres(best.distance_meters),
+            )
         }
         v1::PlanOutcome::NoStock => ("NO_STOCK".into(), String::new(), 0),
         _ => ("NO_STORE_IN_RANGE".into(), String::new(), 0),
@@ -99,20 +152,36 @@ fn in_reference_words(plan: &v1::FulfillmentPlan) -> (String, String, u64) {
 }
 
 async fn info(channel: &Channel) -> Result<v1::ServerInfo> {
-    let request = v1::GetServerInfoRequest { include_state_digest: true };
-    Ok(OperationsServiceClient::new(channel.clone()).get_server_info(request).await?.into_inner())
+    let request = v1::GetServerInfoRequest {
+        include_state_digest: true,
+    };
+    Ok(OperationsServiceClient::new(channel.clone())
+        .get_server_info(request)
+        .await?
+        .into_inner())
 }
 
 #[tokio::test]
 async fn complete_journey_and_the_italian_outlets_come_in_whole_and_survive_a_kill() -> Result<()> {
-    let Some(data) = shared_data() else { return Ok(()) };
+    let Some(data) = shared_data() else {
+        return Ok(());
+    };
     let folder = tempfile::tempdir()?;
     let households = complete_journey(&data, folder.path())?;
     let queries = reference_queries(&data)?;
-    let skus: BTreeSet<u64> = queries.iter().flat_map(|(q, _)| &q.lines).filter_map(|l| l.sku.parse().ok()).collect();
+    let skus: BTreeSet<u64> = queries
+        .iter()
+        .flat_map(|(q, _)| &q.lines)
+        .filter_map(|l| l.sku.parse().ok())
+        .collect();
     let stock_rows = italian_outlets(&data, folder.path(), &skus)?;
     // A bad row in the middle must not stop anything.
-    writeln!(fs::File::options().append(true).open(folder.path().join("stores.csv"))?, "broken,Nowhere,not-a-number,9,open,Europe/Rome")?;
+    writeln!(
+        fs::File::options()
+            .append(true)
+            .open(folder.path().join("stores.csv"))?,
+        "broken,Nowhere,not-a-number,9,open,Europe/Rome"
+    )?;
 
     let state = tempfile::tempdir()?;
     let server = Server::start(&state.path().join("data"), &["--simulated-clock", NOW])?;
@@ -133,14 +202,29 @@ async fn complete_journey_and_the_italian_outlets_come_in_whole_and_survive_a_ki
     for (household, known) in households.iter().step_by(7) {
         let profile = recognise(&channel, household).await?;
         assert_eq!(profile.customer_id, format!("household-{household}"));
-        assert_eq!(profile.purchase_count, known.baskets.len() as i64, "baskets of household {household}");
-        let spend = profile.spend.first().and_then(|s| s.net_amount.clone()).map_or(0, |m| m.minor_units);
+        assert_eq!(
+            profile.purchase_count,
+            known.baskets.len() as i64,
+            "baskets of household {household}"
+        );
+        let spend = profile
+            .spend
+            .first()
+            .and_then(|s| s.net_amount.clone())
+            .map_or(0, |m| m.minor_units);
         assert_eq!(spend, known.cents, "spend of household {household}");
         let last = profile.last_purchase_time.context("a last purchase")?;
-        assert_eq!(last.to_string(), format!("{}Z", known.last), "last purchase of household {household}");
+        assert_eq!(
+            last.to_string(),
+            format!("{}Z", known.last),
+            "last purchase of household {household}"
+        );
         // A product named as favourite was really bought.
         for favourite in &profile.favourite_products {
-            assert!(known.products.contains_key(&favourite.id.parse()?), "{favourite:?} of household {household}");
+            assert!(
+                known.products.contains_key(&favourite.id.parse()?),
+                "{favourite:?} of household {household}"
+            );
         }
     }
 
@@ -152,25 +236,49 @@ async fn complete_journey_and_the_italian_outlets_come_in_whole_and_survive_a_ki
             wrong.push(format!("{}: {got:?}, expected {expect:?}", query.id));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} queries differ: {wrong:#?}", wrong.len(), queries.len());
-    println!("{} routing queries equal the reference; {} stock rows", queries.len(), stock_rows);
+    assert!(
+        wrong.is_empty(),
+        "{} of {} queries differ: {wrong:#?}",
+        wrong.len(),
+        queries.len()
+    );
+    println!(
+        "{} routing queries equal the reference; {} stock rows",
+        queries.len(),
+        stock_rows
+    );
 
     // Once more: nothing may change but what the catalog calls unchanged.
     let (code, again) = tillside(&server, &["import", &import])?;
     println!("second import: {again}");
     ensure!(code == 6, "the same rejected row: exit code {code}");
     let after = info(&channel).await?;
-    assert_eq!(after.counts, Some(counts), "the second import changed the counts");
+    assert_eq!(
+        after.counts,
+        Some(counts),
+        "the second import changed the counts"
+    );
 
     let some_household = households.keys().next().context("households")?;
-    let before = (after.state_digest, recognise(&channel, some_household).await?, plan(&channel, &queries[0].0).await?);
+    let before = (
+        after.state_digest,
+        recognise(&channel, some_household).await?,
+        plan(&channel, &queries[0].0).await?,
+    );
     drop(channel);
     server.kill()?;
     let server = Server::start(&state.path().join("data"), &["--simulated-clock", NOW])?;
     let channel = server.channel().await?;
     let restarted = info(&channel).await?;
-    println!("recovered in {:?}: {:?}", restarted.recovery_duration, restarted.counts);
-    let now = (restarted.state_digest, recognise(&channel, some_household).await?, plan(&channel, &queries[0].0).await?);
+    println!(
+        "recovered in {:?}: {:?}",
+        restarted.recovery_duration, restarted.counts
+    );
+    let now = (
+        restarted.state_digest,
+        recognise(&channel, some_household).await?,
+        plan(&channel, &queries[0].0).await?,
+    );
     assert_eq!(now, before, "the restarted server is another one");
     assert!(server.stop().await?.success(), "a clean stop ends with 0");
     Ok(())
@@ -179,6 +287,12 @@ async fn complete_journey_and_the_italian_outlets_come_in_whole_and_survive_a_ki
 #[test]
 fn the_stock_rule_is_the_references() {
     assert_eq!(reference_hash(""), 14_087_677_454_934_409_008);
-    assert_eq!(reference_hash("stock|it|59183|1082185"), 126_364_535_546_469_969);
-    assert_eq!(reference_hash("stock|ww|1|1082185"), 10_699_338_530_283_883_412);
+    assert_eq!(
+        reference_hash("stock|it|59183|1082185"),
+        126_364_535_546_469_969
+    );
+    assert_eq!(
+        reference_hash("stock|ww|1|1082185"),
+        10_699_338_530_283_883_412
+    );
 }

@@ -14,7 +14,10 @@ use crate::ctx::Ctx;
 use crate::customer::Customer;
 use crate::event::Event;
 use crate::geo_index::StoreIndex;
-use crate::ids::{BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId};
+use crate::ids::{
+    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
+    StoreId,
+};
 use crate::offer::{Offer, OutcomeType};
 use crate::profile::Purchase;
 use crate::reservation::{Reservation, ReservationState};
@@ -84,7 +87,13 @@ pub fn apply(state: &State, events: &[Event], ctx: &Ctx, touched: &mut Touched) 
         apply_one(state, event, ctx, touched);
     }
     // The index is replaced whole, so once a command, not once a store.
-    let stores = events.iter().filter_map(|e| if let Event::StorePut { id, store } = e { Some((*id, Arc::clone(store))) } else { None });
+    let stores = events.iter().filter_map(|e| {
+        if let Event::StorePut { id, store } = e {
+            Some((*id, Arc::clone(store)))
+        } else {
+            None
+        }
+    });
     let mut stores = stores.peekable();
     if stores.peek().is_some() {
         let index = state.store_index.get().with(stores);
@@ -104,24 +113,66 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             touched.categories.push(*id);
         }
         Event::ProductPut { id, product } => put_product(state, *id, product, touched),
-        Event::CustomerPut { id, personal, relation, identifiers, created } => {
-            put_customer(state, *id, personal.as_ref(), relation, identifiers, *created, touched);
+        Event::CustomerPut {
+            id,
+            personal,
+            relation,
+            identifiers,
+            created,
+        } => {
+            put_customer(
+                state,
+                *id,
+                personal.as_ref(),
+                relation,
+                identifiers,
+                *created,
+                touched,
+            );
         }
         Event::OfferPut { terms } => {
-            let offer = Offer { terms: Arc::clone(terms), archived: false, version: ctx.seq };
+            let offer = Offer {
+                terms: Arc::clone(terms),
+                archived: false,
+                version: ctx.seq,
+            };
             set_offer(state, offer, touched);
         }
         Event::OfferArchived { offer_id } => {
-            let current = state.offers.get(offer_id).map(|o| Arc::clone(&o)).expect("decide checked that the offer exists");
-            set_offer(state, Offer { terms: Arc::clone(&current.terms), archived: true, version: ctx.seq }, touched);
+            let current = state
+                .offers
+                .get(offer_id)
+                .map(|o| Arc::clone(&o))
+                .expect("decide checked that the offer exists");
+            set_offer(
+                state,
+                Offer {
+                    terms: Arc::clone(&current.terms),
+                    archived: true,
+                    version: ctx.seq,
+                },
+                touched,
+            );
         }
-        Event::OutcomeReported { offer_id, outcome, key } => {
+        Event::OutcomeReported {
+            offer_id,
+            outcome,
+            key,
+        } => {
             count_outcome(state, offer_id, *outcome, touched);
             take_key(state, *key, ctx.seq, touched);
         }
-        Event::Received { keys, .. } => keys.iter().for_each(|key| take_key(state, *key, ctx.seq, touched)),
+        Event::Received { keys, .. } => keys
+            .iter()
+            .for_each(|key| take_key(state, *key, ctx.seq, touched)),
         Event::SaleRecorded { sale } => record_sale(state, sale, ctx, touched),
-        Event::StockMoved { sku, store, delta, damaged, occurred } => {
+        Event::StockMoved {
+            sku,
+            store,
+            delta,
+            damaged,
+            occurred,
+        } => {
             let cell = CellKey::new(*sku, *store);
             let mut level = state.stock.entry(cell).or_default();
             if *delta != 0 {
@@ -130,26 +181,45 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             level.damaged += damaged;
             touched.cells.insert(cell);
         }
-        Event::StockCounted { sku, store, on_hand, safety, as_of } => {
+        Event::StockCounted {
+            sku,
+            store,
+            on_hand,
+            safety,
+            as_of,
+        } => {
             let cell = CellKey::new(*sku, *store);
-            state.stock.entry(cell).or_default().set_count(*on_hand, *safety, *as_of);
+            state
+                .stock
+                .entry(cell)
+                .or_default()
+                .set_count(*on_hand, *safety, *as_of);
             touched.cells.insert(cell);
         }
         Event::ReservationHeld { reservation } => hold(state, reservation, touched),
         Event::ReservationConfirmed { id } => {
-            change_reservation(state, *id, ctx, touched, |r| r.state = ReservationState::Confirmed);
+            change_reservation(state, *id, ctx, touched, |r| {
+                r.state = ReservationState::Confirmed
+            });
         }
         Event::ReservationReleased { id } => {
-            change_reservation(state, *id, ctx, touched, |r| end(r, ReservationState::Released));
+            change_reservation(state, *id, ctx, touched, |r| {
+                end(r, ReservationState::Released)
+            });
         }
         Event::ReservationExpired { id } => {
-            change_reservation(state, *id, ctx, touched, |r| end(r, ReservationState::Expired));
+            change_reservation(state, *id, ctx, touched, |r| {
+                end(r, ReservationState::Expired)
+            });
         }
         Event::CheckoutPut { checkout } => {
             let id = Arc::clone(&checkout.checkout_id);
             let timer = Timer::Checkout(Arc::clone(&id));
             let mut timers = lock(&state.timers);
-            if let Some(old) = state.checkouts.insert(Arc::clone(&id), Arc::clone(checkout)) {
+            if let Some(old) = state
+                .checkouts
+                .insert(Arc::clone(&id), Arc::clone(checkout))
+            {
                 timers.remove(&(old.expire, timer.clone()));
             }
             timers.insert((checkout.expire, timer));
@@ -162,7 +232,11 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             touched.checkouts.insert(Arc::clone(checkout_id));
         }
         Event::RequestAnswered { key, payload_hash } => {
-            let answered = AnsweredRequest { payload_hash: *payload_hash, sequence: ctx.seq, time: ctx.now };
+            let answered = AnsweredRequest {
+                payload_hash: *payload_hash,
+                sequence: ctx.seq,
+                time: ctx.now,
+            };
             state.requests.insert(*key, answered);
             lock(&state.request_order).push_back(*key);
             touched.requests.push(*key);
@@ -212,7 +286,10 @@ fn put_customer(
     touched: &mut Touched,
 ) {
     {
-        let mut entry = state.customers.entry(id).or_insert_with(|| Arc::new(Customer::default()));
+        let mut entry = state
+            .customers
+            .entry(id)
+            .or_insert_with(|| Arc::new(Customer::default()));
         let customer = Arc::make_mut(&mut entry);
         customer.relation = Arc::clone(relation);
         if let Some(personal) = personal {
@@ -224,7 +301,11 @@ fn put_customer(
         touched.identifiers.push((*hash, id));
     }
     let mut provisional = write(&state.provisional);
-    if relation.provisional { provisional.insert(id) } else { provisional.remove(&id) };
+    if relation.provisional {
+        provisional.insert(id)
+    } else {
+        provisional.remove(&id)
+    };
     drop(provisional);
     if created {
         state.next_customer.fetch_max(id.0 + 1, Ordering::AcqRel);
@@ -236,7 +317,13 @@ fn set_offer(state: &State, offer: Offer, touched: &mut Touched) {
     let id = Arc::clone(&offer.terms.offer_id);
     let offer = Arc::new(offer);
     state.offers.insert(Arc::clone(&id), Arc::clone(&offer));
-    let mut active: Vec<Arc<Offer>> = state.active_offers.get().iter().filter(|o| o.terms.offer_id != id).cloned().collect();
+    let mut active: Vec<Arc<Offer>> = state
+        .active_offers
+        .get()
+        .iter()
+        .filter(|o| o.terms.offer_id != id)
+        .cloned()
+        .collect();
     if !offer.archived {
         let at = active.partition_point(|o| o.terms.offer_id < id);
         active.insert(at, offer);
@@ -246,7 +333,11 @@ fn set_offer(state: &State, offer: Offer, touched: &mut Touched) {
 }
 
 fn count_outcome(state: &State, offer_id: &Arc<str>, outcome: OutcomeType, touched: &mut Touched) {
-    state.outcomes.entry(Arc::clone(offer_id)).or_default().count(outcome);
+    state
+        .outcomes
+        .entry(Arc::clone(offer_id))
+        .or_default()
+        .count(outcome);
     touched.outcomes.insert(Arc::clone(offer_id));
 }
 
@@ -274,7 +365,11 @@ fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
         }
         if line.stock_delta != 0 {
             let cell = CellKey::new(*sku, store);
-            state.stock.entry(cell).or_default().move_on_hand(line.stock_delta, sale.time, ctx.now);
+            state
+                .stock
+                .entry(cell)
+                .or_default()
+                .move_on_hand(line.stock_delta, sale.time, ctx.now);
             touched.cells.insert(cell);
         }
     }
@@ -296,8 +391,15 @@ fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
 
 fn record_history(state: &State, customer: CustomerId, sale: &Sale, store: Option<StoreId>) {
     let bought = sale.lines.iter().filter(|l| l.quantity > 0);
-    let mut products: SmallVec<[SkuId; 16]> =
-        bought.filter_map(|l| if let ItemRef::Known(sku) = l.item { Some(sku) } else { None }).collect();
+    let mut products: SmallVec<[SkuId; 16]> = bought
+        .filter_map(|l| {
+            if let ItemRef::Known(sku) = l.item {
+                Some(sku)
+            } else {
+                None
+            }
+        })
+        .collect();
     products.sort_unstable();
     products.dedup();
     let category = |sku: &SkuId| state.products.items.get(sku).and_then(|p| p.category);
@@ -317,14 +419,27 @@ fn record_history(state: &State, customer: CustomerId, sale: &Sale, store: Optio
         products: &products,
         categories: &categories,
     };
-    let mut entry = state.customers.get_mut(&customer).expect("decide resolved the customer, and customers are never removed");
+    let mut entry = state
+        .customers
+        .get_mut(&customer)
+        .expect("decide resolved the customer, and customers are never removed");
     Arc::make_mut(&mut entry).history.record(&purchase);
 }
 
 fn quarantine(state: &State, sale: &Sale, index: usize, sequence: Sequence, touched: &mut Touched) {
     let line = &sale.lines[index];
-    let store_name = |id: StoreId| state.stores.get(id).map_or_else(|| "".into(), |s| Arc::clone(&s.store_id));
-    let sku_name = |id: SkuId| state.products.get(id).map_or_else(|| "".into(), |p| Arc::clone(&p.sku));
+    let store_name = |id: StoreId| {
+        state
+            .stores
+            .get(id)
+            .map_or_else(|| "".into(), |s| Arc::clone(&s.store_id))
+    };
+    let sku_name = |id: SkuId| {
+        state
+            .products
+            .get(id)
+            .map_or_else(|| "".into(), |p| Arc::clone(&p.sku))
+    };
     let (store, unknown_store) = match &sale.store {
         StoreRef::Known(id) => (store_name(*id), false),
         StoreRef::Unknown(text) => (Arc::clone(text), true),
@@ -334,8 +449,15 @@ fn quarantine(state: &State, sale: &Sale, index: usize, sequence: Sequence, touc
         ItemRef::UnknownSku(text) => (Arc::clone(text), false),
         ItemRef::UnknownCode(text) => (Arc::clone(text), true),
     };
-    let quarantined =
-        QuarantinedLine { store, item, scanned, quantity: line.quantity, net: line.net, time: sale.time, unknown_store };
+    let quarantined = QuarantinedLine {
+        store,
+        item,
+        scanned,
+        quantity: line.quantity,
+        net: line.net,
+        time: sale.time,
+        unknown_store,
+    };
     let key = (sequence, index as u32);
     write(&state.quarantine).insert(key, Arc::new(quarantined));
     touched.quarantine.push(key);
@@ -360,7 +482,14 @@ fn end(reservation: &mut Reservation, state: ReservationState) {
     reservation.lines.iter_mut().for_each(|line| line.held = 0);
 }
 
-fn settle(state: &State, id: ReservationId, sku: SkuId, quantity: i64, ctx: &Ctx, touched: &mut Touched) {
+fn settle(
+    state: &State,
+    id: ReservationId,
+    sku: SkuId,
+    quantity: i64,
+    ctx: &Ctx,
+    touched: &mut Touched,
+) {
     change_reservation(state, id, ctx, touched, |reservation| {
         let mut left = quantity;
         for line in reservation.lines.iter_mut().filter(|l| l.sku == sku) {
@@ -383,7 +512,9 @@ fn change_reservation(
     touched: &mut Touched,
     change: impl FnOnce(&mut Reservation),
 ) {
-    let current = state.reservation(id).expect("decide checked that the reservation exists");
+    let current = state
+        .reservation(id)
+        .expect("decide checked that the reservation exists");
     let mut changed = Reservation::clone(&current);
     change(&mut changed);
     changed.version = ctx.seq;
@@ -403,7 +534,9 @@ fn book(state: &State, reservation: &Reservation, sign: i64, touched: &mut Touch
         match reservation.state {
             ReservationState::Held => level.reserved += sign * line.held,
             ReservationState::Confirmed => level.committed += sign * line.held,
-            ReservationState::Fulfilled | ReservationState::Released | ReservationState::Expired => {}
+            ReservationState::Fulfilled
+            | ReservationState::Released
+            | ReservationState::Expired => {}
         }
         touched.cells.insert(cell);
     }
@@ -426,16 +559,33 @@ impl State {
             *current = (*current).max(id);
         }
         for entry in &self.checkouts {
-            timers.insert((entry.expire, Timer::Checkout(Arc::clone(&entry.checkout_id))));
+            timers.insert((
+                entry.expire,
+                Timer::Checkout(Arc::clone(&entry.checkout_id)),
+            ));
         }
         drop(timers);
-        let mut requests: Vec<(Sequence, RequestKey)> = self.requests.iter().map(|e| (e.sequence, *e.key())).collect();
+        let mut requests: Vec<(Sequence, RequestKey)> = self
+            .requests
+            .iter()
+            .map(|e| (e.sequence, *e.key()))
+            .collect();
         requests.sort_unstable();
         *lock(&self.request_order) = requests.into_iter().map(|(_, key)| key).collect();
-        let mut active: Vec<Arc<Offer>> = self.offers.iter().filter(|o| !o.archived).map(|o| Arc::clone(&o)).collect();
+        let mut active: Vec<Arc<Offer>> = self
+            .offers
+            .iter()
+            .filter(|o| !o.archived)
+            .map(|o| Arc::clone(&o))
+            .collect();
         active.sort_by(|a, b| a.terms.offer_id.cmp(&b.terms.offer_id));
         self.active_offers.set(active);
-        self.store_index.set(StoreIndex::build(self.stores.items.iter().map(|e| (*e.key(), Arc::clone(e.value())))));
+        self.store_index.set(StoreIndex::build(
+            self.stores
+                .items
+                .iter()
+                .map(|e| (*e.key(), Arc::clone(e.value()))),
+        ));
         for entry in &self.products.items {
             for gtin in &entry.gtins {
                 self.gtins.insert(*gtin, *entry.key());
@@ -444,7 +594,12 @@ impl State {
                 self.plus.insert(Arc::clone(&entry.plu), *entry.key());
             }
         }
-        *write(&self.provisional) = self.customers.iter().filter(|c| c.relation.provisional).map(|c| *c.key()).collect();
+        *write(&self.provisional) = self
+            .customers
+            .iter()
+            .filter(|c| c.relation.provisional)
+            .map(|c| *c.key())
+            .collect();
     }
 
     /// The latest of the state's own time and `clock`: time never goes backwards.

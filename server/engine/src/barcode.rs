@@ -5,13 +5,20 @@ use crate::units::Thousandths;
 
 /// Check digit of GS1 numbers: weights 3 and 1 from the right. `digits` excludes the check digit.
 pub fn gs1_check_digit(digits: &[u8]) -> u8 {
-    let sum: u32 = digits.iter().rev().enumerate().map(|(i, d)| u32::from(d - b'0') * if i % 2 == 0 { 3 } else { 1 }).sum();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, d)| u32::from(d - b'0') * if i % 2 == 0 { 3 } else { 1 })
+        .sum();
     b'0' + ((10 - sum % 10) % 10) as u8
 }
 
 /// True for 2 or more digits whose last is the GS1 check digit of the others.
 pub fn has_gs1_check_digit(code: &[u8]) -> bool {
-    code.len() >= 2 && code.iter().all(u8::is_ascii_digit) && gs1_check_digit(&code[..code.len() - 1]) == code[code.len() - 1]
+    code.len() >= 2
+        && code.iter().all(u8::is_ascii_digit)
+        && gs1_check_digit(&code[..code.len() - 1]) == code[code.len() - 1]
 }
 
 /// A GTIN-8, -12, -13 or -14 as its 14-digit number; `None` where the length or the check digit is wrong.
@@ -39,20 +46,36 @@ impl BarcodeMask {
     pub fn parse(mask: &str) -> Result<Self, String> {
         let bytes = mask.as_bytes();
         if !matches!(bytes.len(), 8 | 12 | 13) {
-            return Err(format!("mask {mask:?} has {} characters; 8, 12 or 13 are possible", bytes.len()));
+            return Err(format!(
+                "mask {mask:?} has {} characters; 8, 12 or 13 are possible",
+                bytes.len()
+            ));
         }
-        if let Some(bad) = mask.chars().find(|c| !c.is_ascii_digit() && !"IPWVC".contains(*c)) {
-            return Err(format!("mask {mask:?} has {bad:?}; digits and I, P, W, V, C are possible"));
+        if let Some(bad) = mask
+            .chars()
+            .find(|c| !c.is_ascii_digit() && !"IPWVC".contains(*c))
+        {
+            return Err(format!(
+                "mask {mask:?} has {bad:?}; digits and I, P, W, V, C are possible"
+            ));
         }
         let contiguous = |c: u8| {
             let first = bytes.iter().position(|b| *b == c);
             let last = bytes.iter().rposition(|b| *b == c);
-            first.zip(last).is_none_or(|(f, l)| bytes[f..=l].iter().all(|b| *b == c))
+            first
+                .zip(last)
+                .is_none_or(|(f, l)| bytes[f..=l].iter().all(|b| *b == c))
         };
         let has = |c: u8| bytes.contains(&c);
-        let item_and_one_value = has(b'I') && (has(b'P') ^ has(b'W')) && [b'I', b'P', b'W'].into_iter().all(contiguous);
-        if !item_and_one_value || bytes.iter().filter(|b| **b == b'C').count() != 1 || bytes[bytes.len() - 1] != b'C' {
-            return Err(format!("mask {mask:?} needs one run of I, one run of P or of W, and C at the end"));
+        let item_and_one_value =
+            has(b'I') && (has(b'P') ^ has(b'W')) && [b'I', b'P', b'W'].into_iter().all(contiguous);
+        if !item_and_one_value
+            || bytes.iter().filter(|b| **b == b'C').count() != 1
+            || bytes[bytes.len() - 1] != b'C'
+        {
+            return Err(format!(
+                "mask {mask:?} needs one run of I, one run of P or of W, and C at the end"
+            ));
         }
         Ok(BarcodeMask(bytes.into()))
     }
@@ -63,7 +86,11 @@ impl BarcodeMask {
         if bytes.len() != self.0.len() || !has_gs1_check_digit(bytes) {
             return None;
         }
-        let literal_differs = self.0.iter().zip(bytes).any(|(m, b)| m.is_ascii_digit() && m != b);
+        let literal_differs = self
+            .0
+            .iter()
+            .zip(bytes)
+            .any(|(m, b)| m.is_ascii_digit() && m != b);
         if literal_differs {
             return None;
         }
@@ -87,7 +114,8 @@ mod tests {
 
     #[test]
     fn gtins_of_every_length_become_one_number() {
-        let check = |code: &str, expect: Option<u64>| assert_eq!(parse_gtin(code), expect, "{code}");
+        let check =
+            |code: &str, expect: Option<u64>| assert_eq!(parse_gtin(code), expect, "{code}");
         check("8001234567897", Some(8_001_234_567_897));
         check("08001234567897", Some(8_001_234_567_897));
         check("036000291452", Some(36_000_291_452));
@@ -102,18 +130,42 @@ mod tests {
     #[test]
     fn masks_give_item_and_value() {
         let check = |mask: &str, code: &str, expect: Option<(&str, Embedded)>| {
-            assert_eq!(BarcodeMask::parse(mask).expect("a good mask").decode(code), expect, "{mask} {code}");
+            assert_eq!(
+                BarcodeMask::parse(mask).expect("a good mask").decode(code),
+                expect,
+                "{mask} {code}"
+            );
         };
-        check("20IIIIIPPPPPC", "2012345004993", Some(("12345", Embedded::PriceMinor(499))));
+        check(
+            "20IIIIIPPPPPC",
+            "2012345004993",
+            Some(("12345", Embedded::PriceMinor(499))),
+        );
         check("20IIIIIPPPPPC", "2112345004990", None);
         check("20IIIIIPPPPPC", "2012345004994", None);
-        check("21IIIIIWWWWWC", "2100042012509", Some(("00042", Embedded::Weight(Thousandths(1250)))));
-        check("2IIIIIVPPPPPC", "2012349004999", Some(("01234", Embedded::PriceMinor(499))));
+        check(
+            "21IIIIIWWWWWC",
+            "2100042012509",
+            Some(("00042", Embedded::Weight(Thousandths(1250)))),
+        );
+        check(
+            "2IIIIIVPPPPPC",
+            "2012349004999",
+            Some(("01234", Embedded::PriceMinor(499))),
+        );
     }
 
     #[test]
     fn a_bad_mask_is_refused_with_a_reason() {
-        for bad in ["", "20IIIIIPPPPPCC", "20IIIII00000C", "20IIIIIPPPWWC", "20IIIIIPPPPP0", "20IPIIIPPPPPC", "20IIIIIPPPXPC"] {
+        for bad in [
+            "",
+            "20IIIIIPPPPPCC",
+            "20IIIII00000C",
+            "20IIIIIPPPWWC",
+            "20IIIIIPPPPP0",
+            "20IPIIIPPPPPC",
+            "20IIIIIPPPXPC",
+        ] {
             assert!(BarcodeMask::parse(bad).is_err(), "{bad}");
         }
     }

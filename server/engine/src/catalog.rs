@@ -72,7 +72,10 @@ impl Store {
         if self.opening.is_empty() {
             return Some(None);
         }
-        let today = Timestamp::from_millisecond(now.0).ok()?.to_zoned(self.time_zone.clone()).date();
+        let today = Timestamp::from_millisecond(now.0)
+            .ok()?
+            .to_zoned(self.time_zone.clone())
+            .date();
         let mut best: Option<(Time, Time)> = None;
         // Yesterday's interval may reach past midnight; eight days cover every weekly pattern.
         for offset in -1..=8 {
@@ -93,8 +96,13 @@ impl Store {
     }
 
     fn instant(&self, day: civil::Date, minute: u16) -> Option<Time> {
-        let local = day.to_datetime(civil::Time::midnight()).checked_add(SignedDuration::from_mins(i64::from(minute))).ok()?;
-        Some(Time(self.time_zone.to_timestamp(local).ok()?.as_millisecond()))
+        let local = day
+            .to_datetime(civil::Time::midnight())
+            .checked_add(SignedDuration::from_mins(i64::from(minute)))
+            .ok()?;
+        Some(Time(
+            self.time_zone.to_timestamp(local).ok()?.as_millisecond(),
+        ))
     }
 }
 
@@ -138,7 +146,14 @@ mod tests {
             display_name: "".into(),
             location: Point::new(9.0, 45.0),
             time_zone: TimeZone::get(zone).expect("a zone of the bundled database"),
-            opening: opening.iter().map(|&(iso_day, open_minute, close_minute)| OpeningInterval { iso_day, open_minute, close_minute }).collect(),
+            opening: opening
+                .iter()
+                .map(|&(iso_day, open_minute, close_minute)| OpeningInterval {
+                    iso_day,
+                    open_minute,
+                    close_minute,
+                })
+                .collect(),
             state: StoreState::Open,
             town: "".into(),
             province: "".into(),
@@ -148,7 +163,11 @@ mod tests {
     }
 
     fn time(text: &str) -> Time {
-        Time(text.parse::<Timestamp>().expect("a literal").as_millisecond())
+        Time(
+            text.parse::<Timestamp>()
+                .expect("a literal")
+                .as_millisecond(),
+        )
     }
 
     #[test]
@@ -159,19 +178,47 @@ mod tests {
         };
         let weekdays: Vec<_> = (1..=5).map(|d| (d, 510, 1200)).collect();
         // Monday 2026-11-23, 10:00 in Rome: inside.
-        check(&weekdays, "2026-11-23T09:00:00Z", Some(("2026-11-23T07:30:00Z", "2026-11-23T19:00:00Z")));
+        check(
+            &weekdays,
+            "2026-11-23T09:00:00Z",
+            Some(("2026-11-23T07:30:00Z", "2026-11-23T19:00:00Z")),
+        );
         // The very second of closing is outside: the next day.
-        check(&weekdays, "2026-11-23T19:00:00Z", Some(("2026-11-24T07:30:00Z", "2026-11-24T19:00:00Z")));
+        check(
+            &weekdays,
+            "2026-11-23T19:00:00Z",
+            Some(("2026-11-24T07:30:00Z", "2026-11-24T19:00:00Z")),
+        );
         // Saturday: Monday is next.
-        check(&weekdays, "2026-11-21T12:00:00Z", Some(("2026-11-23T07:30:00Z", "2026-11-23T19:00:00Z")));
+        check(
+            &weekdays,
+            "2026-11-21T12:00:00Z",
+            Some(("2026-11-23T07:30:00Z", "2026-11-23T19:00:00Z")),
+        );
         // A lunch break.
-        check(&[(1, 480, 720), (1, 900, 1140)], "2026-11-23T12:00:00Z", Some(("2026-11-23T14:00:00Z", "2026-11-23T18:00:00Z")));
+        check(
+            &[(1, 480, 720), (1, 900, 1140)],
+            "2026-11-23T12:00:00Z",
+            Some(("2026-11-23T14:00:00Z", "2026-11-23T18:00:00Z")),
+        );
         // Past midnight belongs to the day before.
-        check(&[(5, 1320, 1560)], "2026-11-28T00:30:00Z", Some(("2026-11-27T21:00:00Z", "2026-11-28T01:00:00Z")));
+        check(
+            &[(5, 1320, 1560)],
+            "2026-11-28T00:30:00Z",
+            Some(("2026-11-27T21:00:00Z", "2026-11-28T01:00:00Z")),
+        );
         // Summer time begins on Sunday 2026-03-29: 02:30 does not exist and is read as 03:30.
-        check(&[(7, 150, 600)], "2026-03-28T20:00:00Z", Some(("2026-03-29T01:30:00Z", "2026-03-29T08:00:00Z")));
+        check(
+            &[(7, 150, 600)],
+            "2026-03-28T20:00:00Z",
+            Some(("2026-03-29T01:30:00Z", "2026-03-29T08:00:00Z")),
+        );
         // It ends on 2026-10-25: 02:30 exists twice, the first counts.
-        check(&[(7, 150, 600)], "2026-10-24T20:00:00Z", Some(("2026-10-25T00:30:00Z", "2026-10-25T09:00:00Z")));
+        check(
+            &[(7, 150, 600)],
+            "2026-10-24T20:00:00Z",
+            Some(("2026-10-25T00:30:00Z", "2026-10-25T09:00:00Z")),
+        );
     }
 
     #[test]

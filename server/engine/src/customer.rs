@@ -95,13 +95,20 @@ pub struct Relation {
 impl Relation {
     /// Whether the person granted `purpose`; never asked counts as no.
     pub fn consents_to(&self, purpose: Purpose) -> bool {
-        self.consents.iter().any(|c| c.purpose == purpose && c.granted)
+        self.consents
+            .iter()
+            .any(|c| c.purpose == purpose && c.granted)
     }
 
     /// Takes a decision where it is newer than the one on record.
     pub fn decide_consent(&mut self, consent: &Consent) {
-        match self.consents.binary_search_by_key(&consent.purpose, |c| c.purpose) {
-            Ok(at) if self.consents[at].decided <= consent.decided => self.consents[at] = consent.clone(),
+        match self
+            .consents
+            .binary_search_by_key(&consent.purpose, |c| c.purpose)
+        {
+            Ok(at) if self.consents[at].decided <= consent.decided => {
+                self.consents[at] = consent.clone()
+            }
             Ok(_) => {}
             Err(at) => self.consents.insert(at, consent.clone()),
         }

@@ -10,11 +10,11 @@ mod stock;
 
 use std::sync::Arc;
 
+use crate::catalog::{Product, Store};
 use crate::command::{Command, Timer};
 use crate::ctx::Ctx;
 use crate::event::Event;
 use crate::ids::{SkuId, StoreId};
-use crate::catalog::{Product, Store};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::state::State;
@@ -28,7 +28,9 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { points_per_currency_unit: 1 }
+        Rules {
+            points_per_currency_unit: 1,
+        }
     }
 }
 
@@ -45,23 +47,45 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
         Command::PutOffer(draft) => offers::put(state, draft, ctx),
         Command::ArchiveOffer { offer_id } => offers::archive(state, offer_id, ctx),
         Command::ReportOutcomes(reports) => offers::report(state, reports),
-        Command::AdjustStock(adjustment) => stock::adjust(state, adjustment, adjustment.occurred, ctx),
+        Command::AdjustStock(adjustment) => {
+            stock::adjust(state, adjustment, adjustment.occurred, ctx)
+        }
         Command::SetStockCount(count) => stock::count(state, count, count.as_of, ctx),
         Command::Reserve(reserve) => reservations::reserve(state, reserve, ctx),
         Command::ConfirmReservation(id) => reservations::confirm(state, *id, ctx),
         Command::ReleaseReservation(id) => reservations::release(state, *id, ctx),
-        Command::CloseCheckout { checkout_id, result } => reservations::close_checkout(state, checkout_id, *result, ctx),
+        Command::CloseCheckout {
+            checkout_id,
+            result,
+        } => reservations::close_checkout(state, checkout_id, *result, ctx),
         Command::Ingest(ingest) => ingest::take(state, rules, ingest, ctx),
         Command::Timer(Timer::Reservation(id)) => Ok(reservations::expire(state, *id, ctx)),
         Command::Timer(Timer::Checkout(id)) => Ok(reservations::forget_checkout(state, id, ctx)),
     }
 }
 
-fn known_store(state: &State, store_id: &Arc<str>, field: &str) -> Result<(StoreId, Arc<Store>), Rejection> {
-    let unknown = || Rejection::UnknownStore { field: field.into(), store_id: Arc::clone(store_id) };
+fn known_store(
+    state: &State,
+    store_id: &Arc<str>,
+    field: &str,
+) -> Result<(StoreId, Arc<Store>), Rejection> {
+    let unknown = || Rejection::UnknownStore {
+        field: field.into(),
+        store_id: Arc::clone(store_id),
+    };
     state.stores.find(store_id).ok_or_else(unknown)
 }
 
-fn known_sku(state: &State, sku: &Arc<str>, field: &str) -> Result<(SkuId, Arc<Product>), Rejection> {
-    state.products.find(sku).ok_or_else(|| Rejection::UnknownSku { field: field.into(), sku: Arc::clone(sku) })
+fn known_sku(
+    state: &State,
+    sku: &Arc<str>,
+    field: &str,
+) -> Result<(SkuId, Arc<Product>), Rejection> {
+    state
+        .products
+        .find(sku)
+        .ok_or_else(|| Rejection::UnknownSku {
+            field: field.into(),
+            sku: Arc::clone(sku),
+        })
 }

@@ -80,7 +80,9 @@ pub(crate) fn see_basket(state: &State, basket: &[BasketItem]) -> Vec<SeenLine> 
         let product = item.sku.and_then(|sku| state.products.get(sku));
         SeenLine {
             sku: item.sku,
-            category: product.as_ref().and_then(|p| state.category_path(p.category?)),
+            category: product
+                .as_ref()
+                .and_then(|p| state.category_path(p.category?)),
             restricted: product.is_some_and(|p| p.promotion_restricted),
             net: item.net,
             vat_rate_basis_points: item.vat_rate_basis_points,
@@ -92,7 +94,8 @@ pub(crate) fn see_basket(state: &State, basket: &[BasketItem]) -> Vec<SeenLine> 
 /// Whether a category lies in one of the targets: the same path, or one below it.
 pub(crate) fn in_categories(targets: &[Arc<str>], path: &str) -> bool {
     let below = |target: &Arc<str>| {
-        path.strip_prefix(target.as_ref()).is_some_and(|rest| rest.is_empty() || rest.starts_with(CATEGORY_SEPARATOR))
+        path.strip_prefix(target.as_ref())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(CATEGORY_SEPARATOR))
     };
     targets.iter().any(below)
 }
@@ -105,45 +108,90 @@ impl OfferTerms {
 
     pub(crate) fn targets(&self, line: &SeenLine) -> bool {
         self.is_for_all()
-            || line.sku.is_some_and(|sku| self.target_skus.binary_search(&sku).is_ok())
-            || line.category.as_ref().is_some_and(|path| in_categories(&self.target_categories, path))
+            || line
+                .sku
+                .is_some_and(|sku| self.target_skus.binary_search(&sku).is_ok())
+            || line
+                .category
+                .as_ref()
+                .is_some_and(|path| in_categories(&self.target_categories, path))
     }
 }
 
 /// Why an offer may not be made; `None`: it may.
-pub(crate) fn excluded(state: &State, offer: &Offer, query: &OfferQuery<'_>, basket: &[SeenLine]) -> Option<ExclusionReason> {
+pub(crate) fn excluded(
+    state: &State,
+    offer: &Offer,
+    query: &OfferQuery<'_>,
+    basket: &[SeenLine],
+) -> Option<ExclusionReason> {
     let terms = &offer.terms;
     let relation = query.customer.map(|c| c.relation.as_ref());
     let checks = [
-        (terms.start.is_some_and(|start| query.now < start), ExclusionReason::NotStarted),
-        (terms.end.is_some_and(|end| query.now >= end), ExclusionReason::Ended),
-        (!terms.stores.is_empty() && query.store.is_none_or(|s| terms.stores.binary_search(&s).is_err()), ExclusionReason::Store),
-        (!terms.channels.is_empty() && !terms.channels.contains(&query.channel), ExclusionReason::Channel),
+        (
+            terms.start.is_some_and(|start| query.now < start),
+            ExclusionReason::NotStarted,
+        ),
+        (
+            terms.end.is_some_and(|end| query.now >= end),
+            ExclusionReason::Ended,
+        ),
+        (
+            !terms.stores.is_empty()
+                && query
+                    .store
+                    .is_none_or(|s| terms.stores.binary_search(&s).is_err()),
+            ExclusionReason::Store,
+        ),
+        (
+            !terms.channels.is_empty() && !terms.channels.contains(&query.channel),
+            ExclusionReason::Channel,
+        ),
         (!in_segment(terms, relation), ExclusionReason::Segment),
-        (!has_consents(terms, relation), ExclusionReason::ConsentMissing),
-        (!reaches_minimum(terms, basket), ExclusionReason::MinimumBasket),
+        (
+            !has_consents(terms, relation),
+            ExclusionReason::ConsentMissing,
+        ),
+        (
+            !reaches_minimum(terms, basket),
+            ExclusionReason::MinimumBasket,
+        ),
     ];
     if let Some((_, reason)) = checks.into_iter().find(|(applies, _)| *applies) {
         return Some(reason);
     }
     let in_basket = || basket.iter().filter(|line| terms.targets(line));
     if in_basket().next().is_some() {
-        return in_basket().all(|l| l.restricted).then_some(ExclusionReason::PromotionRestricted);
+        return in_basket()
+            .all(|l| l.restricted)
+            .then_some(ExclusionReason::PromotionRestricted);
     }
     if terms.target_in_basket {
         return Some(ExclusionReason::NoTargetInBasket);
     }
-    let restricted = |sku: &SkuId| state.products.items.get(sku).is_some_and(|p| p.promotion_restricted);
-    let only_restricted = !terms.target_skus.is_empty() && terms.target_categories.is_empty() && terms.target_skus.iter().all(restricted);
+    let restricted = |sku: &SkuId| {
+        state
+            .products
+            .items
+            .get(sku)
+            .is_some_and(|p| p.promotion_restricted)
+    };
+    let only_restricted = !terms.target_skus.is_empty()
+        && terms.target_categories.is_empty()
+        && terms.target_skus.iter().all(restricted);
     only_restricted.then_some(ExclusionReason::PromotionRestricted)
 }
 
 fn in_segment(terms: &OfferTerms, relation: Option<&Relation>) -> bool {
-    terms.segments.is_empty() || relation.is_some_and(|r| r.segments.iter().any(|s| terms.segments.contains(s)))
+    terms.segments.is_empty()
+        || relation.is_some_and(|r| r.segments.iter().any(|s| terms.segments.contains(s)))
 }
 
 fn has_consents(terms: &OfferTerms, relation: Option<&Relation>) -> bool {
-    terms.required_consents.iter().all(|purpose| relation.is_some_and(|r| r.consents_to(*purpose)))
+    terms
+        .required_consents
+        .iter()
+        .all(|purpose| relation.is_some_and(|r| r.consents_to(*purpose)))
 }
 
 fn reaches_minimum(terms: &OfferTerms, basket: &[SeenLine]) -> bool {

@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 
 use crate::catalog::{CategoryId, Product, Store};
 use crate::customer::{Personal, Relation};
-use crate::ids::{BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, SkuId, StoreId};
+use crate::ids::{
+    BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, SkuId, StoreId,
+};
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::reservation::{Checkout, Reservation};
 use crate::sale::Sale;

@@ -56,7 +56,10 @@ pub struct Near {
 impl StoreIndex {
     /// An index of these stores.
     pub fn build(stores: impl IntoIterator<Item = (StoreId, Arc<Store>)>) -> Self {
-        let mut entries: Vec<Entry> = stores.into_iter().map(|(id, store)| entry(id, store)).collect();
+        let mut entries: Vec<Entry> = stores
+            .into_iter()
+            .map(|(id, store)| entry(id, store))
+            .collect();
         entries.sort_unstable_by_key(|e| e.id);
         StoreIndex { entries }
     }
@@ -84,10 +87,19 @@ impl StoreIndex {
             .enumerate()
             .filter_map(|(at, e)| {
                 let chord2 = squared_chord(&from, &e.unit);
-                (chord2 <= reach).then_some(ByChord { chord2, at: at as u32 })
+                (chord2 <= reach).then_some(ByChord {
+                    chord2,
+                    at: at as u32,
+                })
             })
             .collect();
-        Walk { index: self, origin, limit_mm, heap: BinaryHeap::from(heap), pending: Vec::new() }
+        Walk {
+            index: self,
+            origin,
+            limit_mm,
+            heap: BinaryHeap::from(heap),
+            pending: Vec::new(),
+        }
     }
 
     /// One store's distance.
@@ -98,18 +110,30 @@ impl StoreIndex {
 
     fn near_at(&self, origin: Point<f64>, at: usize) -> Near {
         let e = &self.entries[at];
-        Near { id: e.id, store: Arc::clone(&e.store), distance_mm: distance_mm(origin, e.store.location) }
+        Near {
+            id: e.id,
+            store: Arc::clone(&e.store),
+            distance_mm: distance_mm(origin, e.store.location),
+        }
     }
 }
 
 fn entry(id: StoreId, store: Arc<Store>) -> Entry {
-    Entry { id, unit: unit_vector(store.location), store }
+    Entry {
+        id,
+        unit: unit_vector(store.location),
+        store,
+    }
 }
 
 fn unit_vector(p: Point<f64>) -> [f64; 3] {
     let (lat, lon) = (p.y().to_radians(), p.x().to_radians());
     let around = libm::cos(lat);
-    [around * libm::cos(lon), around * libm::sin(lon), libm::sin(lat)]
+    [
+        around * libm::cos(lon),
+        around * libm::sin(lon),
+        libm::sin(lat),
+    ]
 }
 
 fn squared_chord(a: &[f64; 3], b: &[f64; 3]) -> f64 {
@@ -145,7 +169,10 @@ struct ByChord {
 // The heap's greatest is the nearest.
 impl Ord for ByChord {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.chord2.total_cmp(&self.chord2).then_with(|| other.at.cmp(&self.at))
+        other
+            .chord2
+            .total_cmp(&self.chord2)
+            .then_with(|| other.at.cmp(&self.at))
     }
 }
 impl PartialOrd for ByChord {
@@ -176,18 +203,29 @@ impl Iterator for Walk<'_> {
 
     fn next(&mut self) -> Option<Near> {
         loop {
-            let next_may_be = self.heap.peek().map(|c| chord_distance_mm(c.chord2) - margin_mm(c.chord2));
+            let next_may_be = self
+                .heap
+                .peek()
+                .map(|c| chord_distance_mm(c.chord2) - margin_mm(c.chord2));
             match (self.pending.last(), next_may_be) {
                 (None, None) => return None,
-                (Some(known), Some(bound)) if (known.distance_mm as f64) < bound => return self.pending.pop(),
+                (Some(known), Some(bound)) if (known.distance_mm as f64) < bound => {
+                    return self.pending.pop();
+                }
                 (Some(_), None) => return self.pending.pop(),
                 _ => {
-                    let Some(candidate) = self.heap.pop() else { continue };
+                    let Some(candidate) = self.heap.pop() else {
+                        continue;
+                    };
                     let near = self.index.near_at(self.origin, candidate.at as usize);
                     if near.distance_mm <= self.limit_mm {
                         let farther = |other: &Near| {
                             let by_distance = other.distance_mm.cmp(&near.distance_mm);
-                            by_distance.then_with(|| compare_external(&other.store.store_id, &near.store.store_id)).is_gt()
+                            by_distance
+                                .then_with(|| {
+                                    compare_external(&other.store.store_id, &near.store.store_id)
+                                })
+                                .is_gt()
                         };
                         let at = self.pending.partition_point(farther);
                         self.pending.insert(at, near);
@@ -223,22 +261,43 @@ mod tests {
     #[test]
     fn distances_equal_known_ones() {
         let check = |a: (f64, f64), b: (f64, f64), expect: u64| {
-            assert_eq!(distance_mm(Point::new(a.1, a.0), Point::new(b.1, b.0)), expect, "{a:?} {b:?}");
+            assert_eq!(
+                distance_mm(Point::new(a.1, a.0), Point::new(b.1, b.0)),
+                expect,
+                "{a:?} {b:?}"
+            );
         };
         check((0.0, 0.0), (0.0, 0.0), 0);
         // A quarter of the equator, and half of it: the antipode must not be NaN.
         check((0.0, 0.0), (0.0, 90.0), 10_007_557_221);
         check((0.0, 0.0), (0.0, 180.0), 20_015_114_442);
         check((90.0, 13.0), (-90.0, -77.0), 20_015_114_442);
-        check((10.0, 179.9999), (10.0, -179.9999), distance_mm(Point::new(0.0, 10.0), Point::new(0.0002, 10.0)));
+        check(
+            (10.0, 179.9999),
+            (10.0, -179.9999),
+            distance_mm(Point::new(0.0, 10.0), Point::new(0.0002, 10.0)),
+        );
     }
 
     // Places where geometry goes wrong are as likely as ordinary ones.
     fn latitude() -> impl Strategy<Value = f64> {
-        prop_oneof![-90.0..=90.0f64, Just(90.0), Just(-90.0), Just(0.0), (-900i32..=900).prop_map(|d| f64::from(d) / 10.0)]
+        prop_oneof![
+            -90.0..=90.0f64,
+            Just(90.0),
+            Just(-90.0),
+            Just(0.0),
+            (-900i32..=900).prop_map(|d| f64::from(d) / 10.0)
+        ]
     }
     fn longitude() -> impl Strategy<Value = f64> {
-        prop_oneof![-180.0..=180.0f64, Just(180.0), Just(-180.0), 179.99..180.0f64, -180.0..-179.99f64, (-90i32..90).prop_map(|d| f64::from(d) * 2.0)]
+        prop_oneof![
+            -180.0..=180.0f64,
+            Just(180.0),
+            Just(-180.0),
+            179.99..180.0f64,
+            -180.0..-179.99f64,
+            (-90i32..90).prop_map(|d| f64::from(d) * 2.0)
+        ]
     }
 
     proptest! {

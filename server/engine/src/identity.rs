@@ -102,14 +102,29 @@ impl Default for IdentityRules {
     fn default() -> Self {
         IdentityRules {
             phone_region: "IT".into(),
-            card_prefixes: (20..=29).map(|p| format!("0{p}")).chain((40..=49).map(|p| format!("0{p}"))).collect(),
+            card_prefixes: (20..=29)
+                .map(|p| format!("0{p}"))
+                .chain((40..=49).map(|p| format!("0{p}")))
+                .collect(),
             blocked: BTreeSet::new(),
         }
     }
 }
 
-const JUNK_WORDS: [&str; 12] =
-    ["null", "undefined", "none", "nan", "n/a", "na", "unknown", "test", "anonymous", "xxx", "guest", "(null)"];
+const JUNK_WORDS: [&str; 12] = [
+    "null",
+    "undefined",
+    "none",
+    "nan",
+    "n/a",
+    "na",
+    "unknown",
+    "test",
+    "anonymous",
+    "xxx",
+    "guest",
+    "(null)",
+];
 
 impl IdentityRules {
     /// The normal form of an identifier as it was seen.
@@ -144,14 +159,21 @@ impl IdentityRules {
     fn card(&self, seen: &str) -> Result<String, BadIdentifier> {
         let mut card: String = seen.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         if card.is_empty() || !card.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(BadIdentifier::Malformed("a card number: letters and digits only"));
+            return Err(BadIdentifier::Malformed(
+                "a card number: letters and digits only",
+            ));
         }
         card.make_ascii_uppercase();
         let digits = card.bytes().all(|b| b.is_ascii_digit());
         if digits && card.len() == 12 {
             card.insert(0, '0');
         }
-        let ours = digits && card.len() == 13 && self.card_prefixes.iter().any(|p| card.starts_with(p.as_str()));
+        let ours = digits
+            && card.len() == 13
+            && self
+                .card_prefixes
+                .iter()
+                .any(|p| card.starts_with(p.as_str()));
         if ours && !has_gs1_check_digit(card.as_bytes()) {
             return Err(BadIdentifier::CheckDigit);
         }
@@ -162,22 +184,29 @@ impl IdentityRules {
         use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
         const WHAT: &str = "a phone number that exists, national or with + and country code";
         let region = self.phone_region.parse().ok();
-        let number = PHONE_NUMBER_UTIL.parse(seen, region).map_err(|_| BadIdentifier::Malformed(WHAT))?;
+        let number = PHONE_NUMBER_UTIL
+            .parse(seen, region)
+            .map_err(|_| BadIdentifier::Malformed(WHAT))?;
         if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
             return Err(BadIdentifier::Malformed(WHAT));
         }
-        Ok(PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+        Ok(PHONE_NUMBER_UTIL
+            .format(&number, PhoneNumberFormat::E164)
+            .into_owned())
     }
 }
 
 fn email(seen: &str) -> Result<String, BadIdentifier> {
     const WHAT: &str = "an e-mail address";
-    let (local, domain) = seen.rsplit_once('@').ok_or(BadIdentifier::Malformed(WHAT))?;
+    let (local, domain) = seen
+        .rsplit_once('@')
+        .ok_or(BadIdentifier::Malformed(WHAT))?;
     let plain = |s: &str| !s.is_empty() && !s.chars().any(|c| c.is_whitespace() || c.is_control());
     if !plain(local) || !plain(domain) {
         return Err(BadIdentifier::Malformed(WHAT));
     }
-    let domain = idna::domain_to_ascii_strict(domain).map_err(|_| BadIdentifier::Malformed(WHAT))?;
+    let domain =
+        idna::domain_to_ascii_strict(domain).map_err(|_| BadIdentifier::Malformed(WHAT))?;
     if !domain.contains('.') || domain.starts_with('.') || domain.ends_with('.') {
         return Err(BadIdentifier::Malformed(WHAT));
     }
@@ -189,20 +218,42 @@ fn email(seen: &str) -> Result<String, BadIdentifier> {
 fn tax_code(seen: &str) -> Result<String, BadIdentifier> {
     const ODD: [u32; 36] = [
         1, 0, 5, 7, 9, 13, 15, 17, 19, 21, // digits
-        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23, // letters
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24,
+        23, // letters
     ];
-    let code: String = seen.chars().filter(|c| *c != ' ').collect::<String>().to_ascii_uppercase();
+    let code: String = seen
+        .chars()
+        .filter(|c| *c != ' ')
+        .collect::<String>()
+        .to_ascii_uppercase();
     let bytes = code.as_bytes();
-    if bytes.len() != 16 || !bytes.iter().all(u8::is_ascii_alphanumeric) || !bytes[15].is_ascii_uppercase() {
-        return Err(BadIdentifier::Malformed("a codice fiscale: 16 letters and digits"));
+    if bytes.len() != 16
+        || !bytes.iter().all(u8::is_ascii_alphanumeric)
+        || !bytes[15].is_ascii_uppercase()
+    {
+        return Err(BadIdentifier::Malformed(
+            "a codice fiscale: 16 letters and digits",
+        ));
     }
     let sum: u32 = bytes[..15]
         .iter()
         .enumerate()
         .map(|(i, b)| {
-            let value = if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b - b'A') };
-            let index = if b.is_ascii_digit() { value } else { value + 10 };
-            if i % 2 == 0 { ODD[index as usize] } else { value }
+            let value = if b.is_ascii_digit() {
+                u32::from(b - b'0')
+            } else {
+                u32::from(b - b'A')
+            };
+            let index = if b.is_ascii_digit() {
+                value
+            } else {
+                value + 10
+            };
+            if i % 2 == 0 {
+                ODD[index as usize]
+            } else {
+                value
+            }
         })
         .sum();
     if bytes[15] != b'A' + (sum % 26) as u8 {
@@ -216,7 +267,9 @@ mod tests {
     use super::*;
 
     fn check(kind: IdentifierKind, seen: &str, expect: Result<&str, BadIdentifier>) {
-        let got = IdentityRules::default().normalise(kind, seen).map(|i| i.value);
+        let got = IdentityRules::default()
+            .normalise(kind, seen)
+            .map(|i| i.value);
         assert_eq!(got, expect.map(str::to_owned), "{kind:?} {seen:?}");
     }
 
@@ -229,7 +282,13 @@ mod tests {
         check(card, "ab 12-3", Ok("AB123"));
         check(card, "00012345", Ok("00012345"));
         check(card, "9780000000000", Ok("9780000000000"));
-        check(card, "card!", Err(BadIdentifier::Malformed("a card number: letters and digits only")));
+        check(
+            card,
+            "card!",
+            Err(BadIdentifier::Malformed(
+                "a card number: letters and digits only",
+            )),
+        );
         check(card, "0000000000000", Err(BadIdentifier::Junk));
         check(card, "NULL", Err(BadIdentifier::Junk));
     }
@@ -237,10 +296,25 @@ mod tests {
     #[test]
     fn addresses_meet_in_lower_case_and_ascii_domains() {
         let email = IdentifierKind::Email;
-        check(email, "  Maria.Rossi@Example.IT ", Ok("maria.rossi@example.it"));
+        check(
+            email,
+            "  Maria.Rossi@Example.IT ",
+            Ok("maria.rossi@example.it"),
+        );
         check(email, "a@città.it", Ok("a@xn--citt-3na.it"));
-        for bad in ["maria", "@example.it", "maria@", "ma ria@example.it", "maria@localhost", "maria@.it"] {
-            check(email, bad, Err(BadIdentifier::Malformed("an e-mail address")));
+        for bad in [
+            "maria",
+            "@example.it",
+            "maria@",
+            "ma ria@example.it",
+            "maria@localhost",
+            "maria@.it",
+        ] {
+            check(
+                email,
+                bad,
+                Err(BadIdentifier::Malformed("an e-mail address")),
+            );
         }
     }
 
@@ -253,7 +327,11 @@ mod tests {
         check(phone, "055 212345", Ok("+39055212345"));
         check(phone, "+44 20 7946 0018", Ok("+442079460018"));
         assert!(IdentityRules::default().normalise(phone, "12").is_err());
-        assert!(IdentityRules::default().normalise(phone, "call me").is_err());
+        assert!(
+            IdentityRules::default()
+                .normalise(phone, "call me")
+                .is_err()
+        );
     }
 
     #[test]
@@ -261,14 +339,34 @@ mod tests {
         let tax = IdentifierKind::TaxCode;
         check(tax, "rssmra85t10a562s", Ok("RSSMRA85T10A562S"));
         check(tax, "RSSMRA85T10A562A", Err(BadIdentifier::CheckDigit));
-        check(tax, "RSSMRA85T10", Err(BadIdentifier::Malformed("a codice fiscale: 16 letters and digits")));
+        check(
+            tax,
+            "RSSMRA85T10",
+            Err(BadIdentifier::Malformed(
+                "a codice fiscale: 16 letters and digits",
+            )),
+        );
     }
 
     #[test]
     fn the_same_value_of_another_kind_is_another_entry() {
         let key = IndexKey([7; 32]);
-        let of = |kind| key.hash(&Identifier { kind, value: "42".into() });
-        assert_ne!(of(IdentifierKind::LoyaltyCard), of(IdentifierKind::CustomerId));
-        assert_ne!(of(IdentifierKind::LoyaltyCard), IndexKey([8; 32]).hash(&Identifier { kind: IdentifierKind::LoyaltyCard, value: "42".into() }));
+        let of = |kind| {
+            key.hash(&Identifier {
+                kind,
+                value: "42".into(),
+            })
+        };
+        assert_ne!(
+            of(IdentifierKind::LoyaltyCard),
+            of(IdentifierKind::CustomerId)
+        );
+        assert_ne!(
+            of(IdentifierKind::LoyaltyCard),
+            IndexKey([8; 32]).hash(&Identifier {
+                kind: IdentifierKind::LoyaltyCard,
+                value: "42".into()
+            })
+        );
     }
 }

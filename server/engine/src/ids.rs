@@ -47,7 +47,9 @@ impl ReservationId {
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("r-")?;
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        plain.then(|| digits.parse().ok().map(ReservationId)).flatten()
+        plain
+            .then(|| digits.parse().ok().map(ReservationId))
+            .flatten()
     }
 }
 
@@ -79,7 +81,10 @@ pub fn compare_external(a: &str, b: &str) -> Ordering {
         (true, true) => {
             let (x, y) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
             // Equal numbers with different zeros are different ids: the bytes decide, so that the order stays total.
-            x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then_with(|| a.cmp(b))
+            x.len()
+                .cmp(&y.len())
+                .then_with(|| x.cmp(y))
+                .then_with(|| a.cmp(b))
         }
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
@@ -93,19 +98,28 @@ mod tests {
 
     #[test]
     fn digit_ids_compare_as_numbers_and_others_bytewise() {
-        let check = |a: &str, b: &str, expect: Ordering| assert_eq!(compare_external(a, b), expect, "{a} {b}");
+        let check = |a: &str, b: &str, expect: Ordering| {
+            assert_eq!(compare_external(a, b), expect, "{a} {b}")
+        };
         check("9", "10", Ordering::Less);
         check("007", "7", Ordering::Less);
         check("7", "007", Ordering::Greater);
         check("10", "a", Ordering::Less);
         check("A10", "A9", Ordering::Less);
-        check("18446744073709551617", "18446744073709551616", Ordering::Greater);
+        check(
+            "18446744073709551617",
+            "18446744073709551616",
+            Ordering::Greater,
+        );
         check("5", "5", Ordering::Equal);
     }
 
     #[test]
     fn a_reservation_id_reads_back_and_nothing_else_does() {
-        assert_eq!(ReservationId::parse(&ReservationId(42).to_string()), Some(ReservationId(42)));
+        assert_eq!(
+            ReservationId::parse(&ReservationId(42).to_string()),
+            Some(ReservationId(42))
+        );
         for bad in ["", "r-", "42", "r--1", "r-+1", "r-99999999999999999999"] {
             assert_eq!(ReservationId::parse(bad), None, "{bad}");
         }

@@ -27,15 +27,22 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
     let mut sums: HashMap<CellKey, (i64, i64), FxBuildHasher> = HashMap::default();
     for reservation in &state.reservations {
         for line in &reservation.lines {
-            let sum = sums.entry(CellKey::new(line.sku, reservation.store)).or_default();
+            let sum = sums
+                .entry(CellKey::new(line.sku, reservation.store))
+                .or_default();
             match reservation.state {
                 ReservationState::Held => sum.0 += line.held,
                 ReservationState::Confirmed => sum.1 += line.held,
-                _ if line.held != 0 => found.push(format!("{} has ended but holds {:?}", reservation.id, line)),
+                _ if line.held != 0 => {
+                    found.push(format!("{} has ended but holds {:?}", reservation.id, line))
+                }
                 _ => {}
             }
             if line.held < 0 || line.held > line.requested {
-                found.push(format!("{} holds {} of {} asked for", reservation.id, line.held, line.requested));
+                found.push(format!(
+                    "{} holds {} of {} asked for",
+                    reservation.id, line.held, line.requested
+                ));
             }
         }
     }
@@ -50,54 +57,105 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
             ));
         }
         if level.damaged < 0 || level.safety < 0 {
-            found.push(format!("{:?}: damaged {} or safety {} is negative", level.key(), level.damaged, level.safety));
+            found.push(format!(
+                "{:?}: damaged {} or safety {} is negative",
+                level.key(),
+                level.damaged,
+                level.safety
+            ));
         }
     }
-    found.extend(sums.iter().filter(|(_, s)| **s != (0, 0)).map(|(cell, s)| format!("{cell:?}: no level for held {s:?}")));
+    found.extend(
+        sums.iter()
+            .filter(|(_, s)| **s != (0, 0))
+            .map(|(cell, s)| format!("{cell:?}: no level for held {s:?}")),
+    );
 }
 
 fn every_hold_has_a_timer(state: &State, found: &mut Vec<String>) {
     use crate::command::Timer;
     let held = |r: &crate::reservation::Reservation| r.state == ReservationState::Held;
-    let expected: Vec<(crate::units::Time, ReservationId)> =
-        state.reservations.iter().filter(|r| held(r)).map(|r| (r.expire, r.id)).collect();
+    let expected: Vec<(crate::units::Time, ReservationId)> = state
+        .reservations
+        .iter()
+        .filter(|r| held(r))
+        .map(|r| (r.expire, r.id))
+        .collect();
     let timers = lock(&state.timers);
     for (expire, id) in &expected {
         if !timers.contains(&(*expire, Timer::Reservation(*id))) {
             found.push(format!("{id} is held without a timer"));
         }
     }
-    let kept = timers.iter().filter(|(_, t)| matches!(t, Timer::Reservation(_))).count();
+    let kept = timers
+        .iter()
+        .filter(|(_, t)| matches!(t, Timer::Reservation(_)))
+        .count();
     if kept != expected.len() {
-        found.push(format!("{kept} reservation timers for {} holds", expected.len()));
+        found.push(format!(
+            "{kept} reservation timers for {} holds",
+            expected.len()
+        ));
     }
 }
 
 fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {
     for entry in &state.identifiers {
         if !state.customers.contains_key(entry.value()) {
-            found.push(format!("an identifier points to {:?}, who does not exist", entry.value()));
+            found.push(format!(
+                "an identifier points to {:?}, who does not exist",
+                entry.value()
+            ));
         }
     }
     for entry in &state.gtins {
-        if state.products.get(*entry.value()).is_none_or(|p| !p.gtins.contains(entry.key())) {
-            found.push(format!("GTIN {} points to {:?}, which does not have it", entry.key(), entry.value()));
+        if state
+            .products
+            .get(*entry.value())
+            .is_none_or(|p| !p.gtins.contains(entry.key()))
+        {
+            found.push(format!(
+                "GTIN {} points to {:?}, which does not have it",
+                entry.key(),
+                entry.value()
+            ));
         }
     }
     for entry in &state.orders {
         if !state.reservations.contains_key(entry.value()) {
-            found.push(format!("order {:?} points to {}, which does not exist", entry.key(), entry.value()));
+            found.push(format!(
+                "order {:?} points to {}, which does not exist",
+                entry.key(),
+                entry.value()
+            ));
         }
     }
-    let provisional = state.customers.iter().filter(|c| c.relation.provisional).count();
+    let provisional = state
+        .customers
+        .iter()
+        .filter(|c| c.relation.provisional)
+        .count();
     if read(&state.provisional).len() != provisional {
-        found.push(format!("{provisional} provisional customers, {} listed", read(&state.provisional).len()));
+        found.push(format!(
+            "{provisional} provisional customers, {} listed",
+            read(&state.provisional).len()
+        ));
     }
     let in_range = |name: &str, numbers: usize, items: usize, found: &mut Vec<String>| {
         if numbers != items {
             found.push(format!("{name}: {numbers} ids for {items} items"));
         }
     };
-    in_range("stores", state.stores.numbers.len(), state.stores.len(), found);
-    in_range("products", state.products.numbers.len(), state.products.len(), found);
+    in_range(
+        "stores",
+        state.stores.numbers.len(),
+        state.stores.len(),
+        found,
+    );
+    in_range(
+        "products",
+        state.products.numbers.len(),
+        state.products.len(),
+        found,
+    );
 }

@@ -24,7 +24,11 @@ const DECAY: [u64; HALF_LIFE_DAYS] = {
     while day < HALF_LIFE_DAYS {
         table[day] = (exact >> 32) as u64;
         // `exact` fits 65 bits only at the start, where the product is DAILY << 64 shifted back.
-        exact = if day == 0 { DAILY } else { (exact * DAILY) >> 64 };
+        exact = if day == 0 {
+            DAILY
+        } else {
+            (exact * DAILY) >> 64
+        };
         day += 1;
     }
     table
@@ -135,7 +139,12 @@ impl History {
             add(&mut self.products, product, weight, FAVOURITE_PRODUCTS_MAX);
         }
         for &category in purchase.categories {
-            add(&mut self.categories, category, weight, FAVOURITE_CATEGORIES_MAX);
+            add(
+                &mut self.categories,
+                category,
+                weight,
+                FAVOURITE_CATEGORIES_MAX,
+            );
         }
     }
 
@@ -147,7 +156,14 @@ impl History {
                 spend.purchases = spend.purchases.saturating_add_signed(count);
             }
             Err(at) if self.spend.len() < CURRENCIES_PER_PROFILE_MAX => {
-                self.spend.insert(at, Spend { currency, net_minor: minor, purchases: count.max(0) as u64 });
+                self.spend.insert(
+                    at,
+                    Spend {
+                        currency,
+                        net_minor: minor,
+                        purchases: count.max(0) as u64,
+                    },
+                );
             }
             Err(_) => {}
         }
@@ -166,7 +182,8 @@ impl History {
     /// Mean days between purchases; `None` with fewer than two.
     pub fn days_between_purchases(&self) -> Option<f64> {
         let span = self.last_purchase?.0 - self.first_purchase?.0;
-        (self.purchases >= 2).then(|| span as f64 / (self.purchases - 1) as f64 / crate::units::DAY_MS as f64)
+        (self.purchases >= 2)
+            .then(|| span as f64 / (self.purchases - 1) as f64 / crate::units::DAY_MS as f64)
     }
 
     /// Aged number of purchases of a product as of day `today`, in purchases.
@@ -182,7 +199,9 @@ impl History {
 
 fn weight_of<T: Ord + Copy>(list: &[Weighted<T>], item: T, days: i64) -> f64 {
     let found = list.binary_search_by_key(&item, |w| w.item);
-    found.map_or(0.0, |at| f64::from(decayed(list[at].weight, days)) / f64::from(WEIGHT_ONE))
+    found.map_or(0.0, |at| {
+        f64::from(decayed(list[at].weight, days)) / f64::from(WEIGHT_ONE)
+    })
 }
 
 fn age<T>(list: &mut Vec<Weighted<T>>, days: i64) {
@@ -198,7 +217,10 @@ fn add<T: Ord + Copy>(list: &mut Vec<Weighted<T>>, item: T, weight: u32, max: us
         Err(at) if list.len() < max => list.insert(at, Weighted { item, weight }),
         Err(_) => {
             // Full: the least bought makes room. The newcomer inherits nothing, so a weight is never more than was bought.
-            let Some(least) = (0..list.len()).min_by_key(|i| (list[*i].weight, list[*i].item)) else { return };
+            let Some(least) = (0..list.len()).min_by_key(|i| (list[*i].weight, list[*i].item))
+            else {
+                return;
+            };
             if list[least].weight <= weight {
                 list.remove(least);
                 let at = list.partition_point(|w| w.item < item);
@@ -212,7 +234,11 @@ fn top<T: Ord + Copy>(list: &[Weighted<T>], k: usize) -> Vec<(T, f64)> {
     let total: u64 = list.iter().map(|w| u64::from(w.weight)).sum();
     let mut order: Vec<&Weighted<T>> = list.iter().collect();
     order.sort_by(|a, b| b.weight.cmp(&a.weight).then(a.item.cmp(&b.item)));
-    order.iter().take(k).map(|w| (w.item, f64::from(w.weight) / total.max(1) as f64)).collect()
+    order
+        .iter()
+        .take(k)
+        .map(|w| (w.item, f64::from(w.weight) / total.max(1) as f64))
+        .collect()
 }
 
 #[cfg(test)]
@@ -223,7 +249,9 @@ mod tests {
 
     #[test]
     fn ninety_days_halve_a_weight() {
-        let check = |weight, days, expect| assert_eq!(decayed(weight, days), expect, "{weight} after {days} days");
+        let check = |weight, days, expect| {
+            assert_eq!(decayed(weight, days), expect, "{weight} after {days} days")
+        };
         check(WEIGHT_ONE, 0, WEIGHT_ONE);
         check(WEIGHT_ONE, 90, WEIGHT_ONE / 2);
         check(WEIGHT_ONE, 180, WEIGHT_ONE / 4);
@@ -233,7 +261,12 @@ mod tests {
         check(u32::MAX, -5, u32::MAX);
     }
 
-    fn purchase(day: i64, products: &[SkuId], net: &[(Currency, i64)], count: i64) -> (i64, Vec<SkuId>, Vec<(Currency, i64)>, i64) {
+    fn purchase(
+        day: i64,
+        products: &[SkuId],
+        net: &[(Currency, i64)],
+        count: i64,
+    ) -> (i64, Vec<SkuId>, Vec<(Currency, i64)>, i64) {
         (day, products.to_vec(), net.to_vec(), count)
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::customer::{Customer, Purpose};
-use crate::eligibility::{SeenLine, excluded, in_categories, see_basket};
 pub use crate::eligibility::{BasketItem, ExclusionReason, OfferQuery};
+use crate::eligibility::{SeenLine, excluded, in_categories, see_basket};
 use crate::offer::{Offer, OfferTerms, OutcomeCounts, Reward};
 use crate::state::State;
 use crate::units::{Money, mul_div_round};
@@ -60,7 +60,10 @@ pub struct OfferDecision {
 pub fn rank_offers(state: &State, query: &OfferQuery<'_>) -> OfferDecision {
     let offers = state.active_offers.get();
     let basket = see_basket(state, query.basket);
-    let taste = query.customer.filter(|c| c.relation.consents_to(Purpose::Profiling)).map(|c| Taste::of(state, c, query.now.day()));
+    let taste = query
+        .customer
+        .filter(|c| c.relation.consents_to(Purpose::Profiling))
+        .map(|c| Taste::of(state, c, query.now.day()));
     let mut exclusions = Vec::new();
     let mut scored: Vec<Scored<'_>> = Vec::new();
     for offer in offers.iter() {
@@ -69,12 +72,25 @@ pub fn rank_offers(state: &State, query: &OfferQuery<'_>) -> OfferDecision {
             None => scored.push(score(state, offer, &basket, taste.as_ref())),
         }
     }
-    scored.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.offer.terms.offer_id.cmp(&b.offer.terms.offer_id)));
+    scored.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.offer.terms.offer_id.cmp(&b.offer.terms.offer_id))
+    });
     let lower = scored.split_off(scored.len().min(query.max_offers));
-    exclusions.extend(lower.into_iter().map(|s| (Arc::clone(&s.offer.terms.offer_id), ExclusionReason::RankedLower)));
+    exclusions.extend(lower.into_iter().map(|s| {
+        (
+            Arc::clone(&s.offer.terms.offer_id),
+            ExclusionReason::RankedLower,
+        )
+    }));
     exclusions.sort_by(|a, b| a.0.cmp(&b.0));
     let ranked = scored.into_iter().map(|s| s.explained(&basket)).collect();
-    OfferDecision { ranked, exclusions, personalised: taste.is_some() }
+    OfferDecision {
+        ranked,
+        exclusions,
+        personalised: taste.is_some(),
+    }
 }
 
 struct Scored<'a> {
@@ -88,17 +104,36 @@ struct Scored<'a> {
     seen: OutcomeCounts,
 }
 
-fn score<'a>(state: &State, offer: &'a Arc<Offer>, basket: &[SeenLine], taste: Option<&Taste>) -> Scored<'a> {
+fn score<'a>(
+    state: &State,
+    offer: &'a Arc<Offer>,
+    basket: &[SeenLine],
+    taste: Option<&Taste>,
+) -> Scored<'a> {
     let terms = &offer.terms;
-    let seen = state.outcomes.get(&terms.offer_id).map(|o| *o).unwrap_or_default();
+    let seen = state
+        .outcomes
+        .get(&terms.offer_id)
+        .map(|o| *o)
+        .unwrap_or_default();
     let affinity = taste.and_then(|t| t.affinity(terms));
     let learned = learned_propensity(terms, &seen);
-    let propensity = affinity.as_ref().map_or(learned, |(weight, _)| with_affinity(learned, *weight));
+    let propensity = affinity
+        .as_ref()
+        .map_or(learned, |(weight, _)| with_affinity(learned, *weight));
     let hit = !terms.is_for_all() && basket.iter().any(|l| !l.restricted && terms.targets(l));
     let context_weight = if hit { IN_BASKET_WEIGHT } else { 1.0 };
     let lever = f64::from(terms.lever_thousandths) / 1000.0;
     let score = propensity * context_weight * terms.value.minor as f64 * lever;
-    Scored { offer, propensity, context_weight, lever, score, affinity, seen }
+    Scored {
+        offer,
+        propensity,
+        context_weight,
+        lever,
+        score,
+        affinity,
+        seen,
+    }
 }
 
 /// The mean of a Beta posterior: the retailer's estimate with the weight of [`PRIOR_IMPRESSIONS`], and what was seen.
@@ -125,17 +160,39 @@ struct Taste<'a> {
 impl<'a> Taste<'a> {
     fn of(state: &State, customer: &'a Customer, today: i64) -> Self {
         let weigh = |w: &crate::profile::Weighted<crate::catalog::CategoryId>| {
-            Some((state.category_path(w.item)?, customer.history.category_weight(w.item, today)))
+            Some((
+                state.category_path(w.item)?,
+                customer.history.category_weight(w.item, today),
+            ))
         };
-        Taste { customer, today, categories: customer.history.categories.iter().filter_map(weigh).collect() }
+        Taste {
+            customer,
+            today,
+            categories: customer
+                .history
+                .categories
+                .iter()
+                .filter_map(weigh)
+                .collect(),
+        }
     }
 
     /// The strongest of the targets; `None` where none was bought, or the offer is about everything.
     fn affinity(&self, terms: &OfferTerms) -> Option<(f64, Arc<str>)> {
-        let by_category = self.categories.iter().filter(|(path, _)| in_categories(&terms.target_categories, path));
-        let category = by_category.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(path, weight)| (*weight, Arc::clone(path)));
-        let skus = terms.target_skus.iter().map(|sku| self.customer.history.product_weight(*sku, self.today));
-        let product = skus.max_by(f64::total_cmp).map(|weight| (weight, Arc::from("")));
+        let by_category = self
+            .categories
+            .iter()
+            .filter(|(path, _)| in_categories(&terms.target_categories, path));
+        let category = by_category
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(path, weight)| (*weight, Arc::clone(path)));
+        let skus = terms
+            .target_skus
+            .iter()
+            .map(|sku| self.customer.history.product_weight(*sku, self.today));
+        let product = skus
+            .max_by(f64::total_cmp)
+            .map(|weight| (weight, Arc::from("")));
         let better = |a: (f64, Arc<str>), b: (f64, Arc<str>)| if b.0 > a.0 { b } else { a };
         let best = match (category, product) {
             (Some(a), Some(b)) => better(a, b),
@@ -150,7 +207,9 @@ impl Scored<'_> {
         let terms = &self.offer.terms;
         let mut reasons = Vec::new();
         match &self.affinity {
-            Some((weight, path)) if path.is_empty() => reasons.push(format!("bought this product {weight:.1} times lately")),
+            Some((weight, path)) if path.is_empty() => {
+                reasons.push(format!("bought this product {weight:.1} times lately"))
+            }
             Some((weight, path)) => reasons.push(format!("bought {path} {weight:.1} times lately")),
             None => {}
         }
@@ -162,7 +221,10 @@ impl Scored<'_> {
         }
         if self.seen.impressions > 0 {
             let taken = self.seen.accepts.max(self.seen.redeems);
-            reasons.push(format!("taken {taken} of {} times it was shown", self.seen.impressions));
+            reasons.push(format!(
+                "taken {taken} of {} times it was shown",
+                self.seen.impressions
+            ));
         }
         if self.lever != 1.0 {
             reasons.push(format!("weighted {} by the retailer", self.lever));
@@ -192,25 +254,46 @@ fn line_rewards(terms: &OfferTerms, basket: &[SeenLine]) -> Vec<LineReward> {
         Reward::PercentOff(_) => None,
         Reward::ExtraPoints(_) => return Vec::new(),
     };
-    let eligible = |l: &&(usize, &SeenLine)| !l.1.restricted && l.1.net.minor > 0 && terms.targets(l.1);
+    let eligible =
+        |l: &&(usize, &SeenLine)| !l.1.restricted && l.1.net.minor > 0 && terms.targets(l.1);
     let lines: Vec<(usize, &SeenLine)> = basket.iter().enumerate().collect();
     let lines: Vec<(usize, &SeenLine)> = lines.iter().filter(eligible).copied().collect();
     // Amounts of different currencies are never added: the first target line's currency is the one discounted.
-    let Some(currency) = currency.or_else(|| lines.first().map(|(_, l)| l.net.currency)) else { return Vec::new() };
-    let lines: Vec<_> = lines.into_iter().filter(|(_, l)| l.net.currency == currency).collect();
+    let Some(currency) = currency.or_else(|| lines.first().map(|(_, l)| l.net.currency)) else {
+        return Vec::new();
+    };
+    let lines: Vec<_> = lines
+        .into_iter()
+        .filter(|(_, l)| l.net.currency == currency)
+        .collect();
     let total: i64 = lines.iter().map(|(_, l)| l.net.minor).sum();
     let off = match terms.reward {
         Reward::PercentOff(basis_points) => mul_div_round(total, i64::from(basis_points), 10_000),
         Reward::AmountOff(amount) => amount.minor.min(total),
         Reward::ExtraPoints(_) => 0,
     };
-    let shares = split(off, &lines.iter().map(|(_, l)| l.net.minor).collect::<Vec<_>>());
+    let shares = split(
+        off,
+        &lines.iter().map(|(_, l)| l.net.minor).collect::<Vec<_>>(),
+    );
     let reward = |((line, seen), minor): ((usize, &SeenLine), i64)| {
         let rate = i64::from(seen.vat_rate_basis_points);
         let vat = mul_div_round(minor, rate, 10_000 + rate);
-        LineReward { line, amount: Money { currency, minor }, vat: Money { currency, minor: vat } }
+        LineReward {
+            line,
+            amount: Money { currency, minor },
+            vat: Money {
+                currency,
+                minor: vat,
+            },
+        }
     };
-    lines.into_iter().zip(shares).filter(|(_, minor)| *minor > 0).map(reward).collect()
+    lines
+        .into_iter()
+        .zip(shares)
+        .filter(|(_, minor)| *minor > 0)
+        .map(reward)
+        .collect()
 }
 
 /// Splits `amount` in proportion to `weights` so that the parts sum to it: floors first, then one more to the largest
@@ -220,12 +303,18 @@ fn split(amount: i64, weights: &[i64]) -> Vec<i64> {
     if total <= 0 {
         return vec![0; weights.len()];
     }
-    let scaled: Vec<i128> = weights.iter().map(|w| i128::from(amount) * i128::from(*w)).collect();
+    let scaled: Vec<i128> = weights
+        .iter()
+        .map(|w| i128::from(amount) * i128::from(*w))
+        .collect();
     let mut parts: Vec<i64> = scaled.iter().map(|s| (s / total) as i64).collect();
     let missing = amount - parts.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|i| (-(scaled[*i] % total), *i));
-    order.into_iter().take(missing.max(0) as usize).for_each(|i| parts[i] += 1);
+    order
+        .into_iter()
+        .take(missing.max(0) as usize)
+        .for_each(|i| parts[i] += 1);
     parts
 }
 
@@ -236,7 +325,9 @@ mod tests {
 
     #[test]
     fn an_affinity_multiplies_the_odds() {
-        let check = |p: f64, w: f64, expect: f64| assert!((with_affinity(p, w) - expect).abs() < 1e-12, "{p} {w}");
+        let check = |p: f64, w: f64, expect: f64| {
+            assert!((with_affinity(p, w) - expect).abs() < 1e-12, "{p} {w}")
+        };
         check(0.1, 0.0, 0.1);
         check(0.5, 1.0, 2.0 / 3.0);
         check(0.0, 9.0, 0.0);

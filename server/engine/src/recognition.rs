@@ -39,18 +39,31 @@ pub const WEAK_CONFIDENCE: f64 = 0.6;
 pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]) -> Recognition {
     let mut found: SmallVec<[(CustomerId, Matched); 1]> = SmallVec::new();
     for (position, (_, hash)) in identifiers.iter().enumerate() {
-        let Some(id) = state.identifiers.get(hash).map(|id| *id) else { continue };
+        let Some(id) = state.identifiers.get(hash).map(|id| *id) else {
+            continue;
+        };
         match found.iter_mut().find(|(known, _)| *known == id) {
             Some((_, matched)) => matched.push(position),
             None => found.push((id, SmallVec::from_slice(&[position]))),
         }
     }
-    let mut customers = found.into_iter().filter_map(|(id, matched)| Some((id, state.customer(id)?, matched)));
-    let Some((id, customer, matched)) = customers.next() else { return Recognition::Unknown };
+    let mut customers = found
+        .into_iter()
+        .filter_map(|(id, matched)| Some((id, state.customer(id)?, matched)));
+    let Some((id, customer, matched)) = customers.next() else {
+        return Recognition::Unknown;
+    };
     let rest: Vec<_> = customers.collect();
     if !rest.is_empty() {
         return Recognition::Ambiguous([(id, customer, matched)].into_iter().chain(rest).collect());
     }
-    let strong = matched.iter().any(|position| identifiers[*position].0.is_strong());
-    Recognition::Matched { id, customer, matched, confidence: if strong { 1.0 } else { WEAK_CONFIDENCE } }
+    let strong = matched
+        .iter()
+        .any(|position| identifiers[*position].0.is_strong());
+    Recognition::Matched {
+        id,
+        customer,
+        matched,
+        confidence: if strong { 1.0 } else { WEAK_CONFIDENCE },
+    }
 }

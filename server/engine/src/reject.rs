@@ -64,16 +64,22 @@ pub enum Rejection {
         owner: Arc<str>,
     },
     /// The record is newer than the etag.
-    #[error("the record has changed since it was read; read it again and repeat the change on the new version")]
+    #[error(
+        "the record has changed since it was read; read it again and repeat the change on the new version"
+    )]
     EtagMismatch,
     /// No store in range has all of it.
-    #[error("no store in range has all lines in stock; ask PlanFulfillment for partial options or a wider range")]
+    #[error(
+        "no store in range has all lines in stock; ask PlanFulfillment for partial options or a wider range"
+    )]
     InsufficientStock,
     /// Every candidate was taken meanwhile.
     #[error("every candidate store was taken meanwhile; call again")]
     Contended,
     /// The order has a confirmed reservation.
-    #[error("order {order_id:?} is confirmed already (reservation {reservation_id}); release that first to reserve anew")]
+    #[error(
+        "order {order_id:?} is confirmed already (reservation {reservation_id}); release that first to reserve anew"
+    )]
     OrderConfirmed {
         /// The order.
         order_id: Arc<str>,
@@ -96,7 +102,9 @@ pub enum Rejection {
     #[error("this request_id was used for another request; take a new one for each new request")]
     RequestIdReused,
     /// The first answer to a repeated request cannot be read any more; what it did is done.
-    #[error("this request was carried out before, but its answer is no longer at hand; read the result instead of repeating it")]
+    #[error(
+        "this request was carried out before, but its answer is no longer at hand; read the result instead of repeating it"
+    )]
     AnswerUnreadable,
     /// A bound of the server.
     #[error("{what} would exceed the limit of {max}")]
@@ -116,7 +124,9 @@ pub enum Rejection {
 
 fn count_refused(refused: &CountRefused) -> &'static str {
     match refused {
-        CountRefused::NotNewer(_) => "a count of the same or a later time was taken already; this one is ignored",
+        CountRefused::NotNewer(_) => {
+            "a count of the same or a later time was taken already; this one is ignored"
+        }
         CountRefused::MovementsForgotten(_) => {
             "the movements since as_of_time are no longer at hand (48 h, at most 16); count again"
         }

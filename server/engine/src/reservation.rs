@@ -71,7 +71,10 @@ impl Reservation {
 
     /// Whether its lines are in the stock levels.
     pub fn holds_stock(&self) -> bool {
-        matches!(self.state, ReservationState::Held | ReservationState::Confirmed)
+        matches!(
+            self.state,
+            ReservationState::Held | ReservationState::Confirmed
+        )
     }
 }
 

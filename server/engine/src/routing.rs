@@ -112,14 +112,25 @@ pub fn merged(lines: &[WantedLine]) -> SmallVec<[(SkuId, i64); 8]> {
 /// What an order's own hold adds to the availability of a product in a store.
 pub fn credit_of(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i64 {
     let own = credit.filter(|r| r.store == store && r.holds_stock());
-    own.map_or(0, |r| r.lines.iter().filter(|l| l.sku == sku).map(|l| l.held).sum())
+    own.map_or(0, |r| {
+        r.lines
+            .iter()
+            .filter(|l| l.sku == sku)
+            .map(|l| l.held)
+            .sum()
+    })
 }
 
 /// Finds the nearest stores.
 pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
     let wanted = merged(query.lines);
     let index = state.store_index.get();
-    let mut plan = Plan { outcome: PlanOutcome::NoStoreInRange, options: Vec::new(), partial: Vec::new(), rejected: Vec::new() };
+    let mut plan = Plan {
+        outcome: PlanOutcome::NoStoreInRange,
+        options: Vec::new(),
+        partial: Vec::new(),
+        rejected: Vec::new(),
+    };
     let mut visit = |near: Near| {
         if let Err(reason) = admit(&near.store, query) {
             plan.reject(&near, reason);
@@ -140,7 +151,11 @@ pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
         }
         // The calendar is the dear part, so only a store that has everything is asked when it opens.
         match near.store.next_opening(query.now) {
-            Some(window) => plan.options.push(PlanOption { store: near.id, distance_mm: near.distance_mm, window }),
+            Some(window) => plan.options.push(PlanOption {
+                store: near.id,
+                distance_mm: near.distance_mm,
+                window,
+            }),
             None => plan.reject(&near, StoreRejection::Closed),
         }
         plan.options.len() < query.max_options
@@ -193,17 +208,36 @@ impl Plan {
     }
 
     /// Keeps the best stores that have a part. The walk comes nearest first, so a store only moves up by having more.
-    fn note_partial(&mut self, query: &PlanQuery<'_>, wanted: &[(SkuId, i64)], near: &Near, has: impl Fn(&(SkuId, i64)) -> bool) {
-        let available: SmallVec<[SkuId; 8]> = wanted.iter().filter(|w| has(w)).map(|(sku, _)| *sku).collect();
+    fn note_partial(
+        &mut self,
+        query: &PlanQuery<'_>,
+        wanted: &[(SkuId, i64)],
+        near: &Near,
+        has: impl Fn(&(SkuId, i64)) -> bool,
+    ) {
+        let available: SmallVec<[SkuId; 8]> = wanted
+            .iter()
+            .filter(|w| has(w))
+            .map(|(sku, _)| *sku)
+            .collect();
         if available.is_empty() {
             return;
         }
-        let at = self.partial.partition_point(|p| p.sku_count >= available.len());
+        let at = self
+            .partial
+            .partition_point(|p| p.sku_count >= available.len());
         if at >= query.max_options {
             return;
         }
-        let lines = (0..query.lines.len()).filter(|i| available.contains(&query.lines[*i].sku)).collect();
-        let partial = PartialStore { store: near.id, distance_mm: near.distance_mm, lines, sku_count: available.len() };
+        let lines = (0..query.lines.len())
+            .filter(|i| available.contains(&query.lines[*i].sku))
+            .collect();
+        let partial = PartialStore {
+            store: near.id,
+            distance_mm: near.distance_mm,
+            lines,
+            sku_count: available.len(),
+        };
         self.partial.insert(at, partial);
         self.partial.truncate(query.max_options);
     }

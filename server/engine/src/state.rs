@@ -15,7 +15,10 @@ use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
 use crate::customer::Customer;
 use crate::geo_index::StoreIndex;
-use crate::ids::{BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId};
+use crate::ids::{
+    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
+    StoreId,
+};
 use crate::offer::{Offer, OutcomeCounts};
 use crate::reservation::{Checkout, Reservation};
 use crate::sale::QuarantinedLine;
@@ -36,7 +39,10 @@ pub struct Catalog<N: Eq + Hash, T> {
 
 impl<N: Eq + Hash + Copy, T> Default for Catalog<N, T> {
     fn default() -> Self {
-        Catalog { numbers: Table::default(), items: Table::default() }
+        Catalog {
+            numbers: Table::default(),
+            items: Table::default(),
+        }
     }
 }
 
@@ -216,9 +222,12 @@ impl State {
     pub fn set_counters(&self, counters: Counters) {
         self.sequence.store(counters.sequence.0, Ordering::Release);
         self.now_ms.store(counters.now.0, Ordering::Release);
-        self.next_customer.store(counters.next_customer, Ordering::Release);
-        self.next_reservation.store(counters.next_reservation, Ordering::Release);
-        self.transactions.store(counters.transactions, Ordering::Release);
+        self.next_customer
+            .store(counters.next_customer, Ordering::Release);
+        self.next_reservation
+            .store(counters.next_reservation, Ordering::Release);
+        self.transactions
+            .store(counters.transactions, Ordering::Release);
     }
 
     /// A lower bound of what a reader sees: every change up to it.
@@ -238,12 +247,17 @@ impl State {
 
     /// A stock level; zeros where nothing was ever counted or moved.
     pub fn level(&self, sku: SkuId, store: StoreId) -> StockLevel {
-        self.stock.get(&CellKey::new(sku, store)).map(|l| l.clone()).unwrap_or_default()
+        self.stock
+            .get(&CellKey::new(sku, store))
+            .map(|l| l.clone())
+            .unwrap_or_default()
     }
 
     /// What may be promised online of a product in a store.
     pub fn available_online(&self, sku: SkuId, store: StoreId) -> i64 {
-        self.stock.get(&CellKey::new(sku, store)).map_or(0, |l| l.available_online())
+        self.stock
+            .get(&CellKey::new(sku, store))
+            .map_or(0, |l| l.available_online())
     }
 
     /// The path of a category.
@@ -254,15 +268,29 @@ impl State {
     /// A product by SKU.
     pub fn find_sku(&self, sku: &str) -> Option<FoundItem> {
         let (id, product) = self.products.find(sku)?;
-        Some(FoundItem { id, product, quantity: None, amount: None })
+        Some(FoundItem {
+            id,
+            product,
+            quantity: None,
+            amount: None,
+        })
     }
 
     /// A product by what a scanner read: a GTIN first, then in-store codes in the order of the masks. A price-embedded
     /// code tells the quantity where the product has a list price: price divided by price per unit.
-    pub fn find_scanned(&self, gtin: Option<u64>, embedded: &[(Arc<str>, Embedded)]) -> Option<FoundItem> {
+    pub fn find_scanned(
+        &self,
+        gtin: Option<u64>,
+        embedded: &[(Arc<str>, Embedded)],
+    ) -> Option<FoundItem> {
         if let Some(id) = gtin.and_then(|g| self.gtins.get(&g).map(|id| *id)) {
             let product = self.products.get(id)?;
-            return Some(FoundItem { id, product, quantity: None, amount: None });
+            return Some(FoundItem {
+                id,
+                product,
+                quantity: None,
+                amount: None,
+            });
         }
         embedded.iter().find_map(|(code, value)| {
             let id = self.plus.get(code.as_ref()).map(|id| *id)?;
@@ -270,12 +298,30 @@ impl State {
             let (quantity, amount) = match (*value, product.list_price) {
                 (Embedded::Weight(weight), _) => (Some(weight), None),
                 (Embedded::PriceMinor(minor), Some(price)) => {
-                    let quantity = (price.minor > 0).then(|| Thousandths(mul_div_round(minor, 1000, price.minor)));
-                    (quantity, Some(Money { currency: price.currency, minor }))
+                    let quantity = (price.minor > 0)
+                        .then(|| Thousandths(mul_div_round(minor, 1000, price.minor)));
+                    (
+                        quantity,
+                        Some(Money {
+                            currency: price.currency,
+                            minor,
+                        }),
+                    )
                 }
-                (Embedded::PriceMinor(minor), None) => (None, Some(Money { currency: crate::units::Currency::EUR, minor })),
+                (Embedded::PriceMinor(minor), None) => (
+                    None,
+                    Some(Money {
+                        currency: crate::units::Currency::EUR,
+                        minor,
+                    }),
+                ),
             };
-            Some(FoundItem { id, product, quantity, amount })
+            Some(FoundItem {
+                id,
+                product,
+                quantity,
+                amount,
+            })
         })
     }
 
@@ -286,6 +332,11 @@ impl State {
 
     /// Timers due at `now`, earliest first, at most `max`. They stay until their command is applied.
     pub fn due_timers(&self, now: Time, max: usize) -> Vec<Timer> {
-        lock(&self.timers).iter().take_while(|(time, _)| *time <= now).take(max).map(|(_, t)| t.clone()).collect()
+        lock(&self.timers)
+            .iter()
+            .take_while(|(time, _)| *time <= now)
+            .take(max)
+            .map(|(_, t)| t.clone())
+            .collect()
     }
 }

@@ -56,7 +56,11 @@ impl StockLevel {
 
     /// By how much a movement that happened at `occurred` moves on_hand: nothing where a later count has seen it.
     pub fn effective(&self, delta: i64, occurred: Time) -> i64 {
-        if self.counted_at.is_some_and(|counted| occurred <= counted) { 0 } else { delta }
+        if self.counted_at.is_some_and(|counted| occurred <= counted) {
+            0
+        } else {
+            delta
+        }
     }
 
     /// Moves on_hand and remembers the movement as long as `now` asks for.
@@ -81,11 +85,22 @@ impl StockLevel {
         if let Some(last) = self.counted_at.filter(|last| as_of <= *last) {
             return Err(CountRefused::NotNewer(last));
         }
-        let Some(recent) = &self.recent else { return Ok(counted) };
-        if let Some(forgotten) = recent.forgotten_until.filter(|forgotten| as_of < *forgotten) {
+        let Some(recent) = &self.recent else {
+            return Ok(counted);
+        };
+        if let Some(forgotten) = recent
+            .forgotten_until
+            .filter(|forgotten| as_of < *forgotten)
+        {
             return Err(CountRefused::MovementsForgotten(forgotten));
         }
-        Ok(counted + recent.movements.iter().filter(|(t, _)| *t > as_of).map(|(_, delta)| delta).sum::<i64>())
+        Ok(counted
+            + recent
+                .movements
+                .iter()
+                .filter(|(t, _)| *t > as_of)
+                .map(|(_, delta)| delta)
+                .sum::<i64>())
     }
 
     /// Takes a count: `on_hand` is what [`Self::after_count`] said.
@@ -105,7 +120,12 @@ impl StockLevel {
 
 impl RecentMovements {
     fn forget_before(&mut self, keep_from: Time) {
-        let newest_forgotten = self.movements.iter().map(|(t, _)| *t).filter(|t| *t < keep_from).max();
+        let newest_forgotten = self
+            .movements
+            .iter()
+            .map(|(t, _)| *t)
+            .filter(|t| *t < keep_from)
+            .max();
         self.forgotten_until = self.forgotten_until.max(newest_forgotten);
         self.movements.retain(|(t, _)| *t >= keep_from);
     }
@@ -126,8 +146,14 @@ mod tests {
         level.move_on_hand(-1_000, NOW.plus_ms(-10), NOW);
         assert_eq!(level.after_count(8_000, NOW.plus_ms(-20)), Ok(7_000));
         assert_eq!(level.after_count(8_000, NOW), Ok(8_000));
-        assert_eq!(level.after_count(8_000, Time(100)), Err(CountRefused::NotNewer(Time(100))));
-        assert_eq!((level.available_in_store(), level.available_online()), (6_000, 4_000));
+        assert_eq!(
+            level.after_count(8_000, Time(100)),
+            Err(CountRefused::NotNewer(Time(100)))
+        );
+        assert_eq!(
+            (level.available_in_store(), level.available_online()),
+            (6_000, 4_000)
+        );
     }
 
     #[test]
@@ -143,7 +169,10 @@ mod tests {
         let mut level = StockLevel::default();
         let old = NOW.plus_ms(-RECENT_MOVEMENTS_MS - 1);
         level.move_on_hand(-1_000, old, NOW);
-        assert_eq!(level.after_count(5_000, old.plus_ms(-1)), Err(CountRefused::MovementsForgotten(old)));
+        assert_eq!(
+            level.after_count(5_000, old.plus_ms(-1)),
+            Err(CountRefused::MovementsForgotten(old))
+        );
         assert_eq!(level.after_count(5_000, old), Ok(5_000));
     }
 

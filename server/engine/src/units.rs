@@ -54,7 +54,10 @@ impl Currency {
     /// Reads a code of three upper-case letters.
     pub fn parse(code: &str) -> Option<Self> {
         let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
-        bytes.iter().all(u8::is_ascii_uppercase).then_some(Currency(bytes))
+        bytes
+            .iter()
+            .all(u8::is_ascii_uppercase)
+            .then_some(Currency(bytes))
     }
 
     /// The code.
@@ -81,10 +84,17 @@ pub struct Money {
 
 /// `a * b / divisor`, halves away from zero; exact in between. `divisor` must be positive.
 pub fn mul_div_round(a: i64, b: i64, divisor: i64) -> i64 {
-    assert!(divisor > 0, "a divisor is a positive constant of ours or a checked field");
+    assert!(
+        divisor > 0,
+        "a divisor is a positive constant of ours or a checked field"
+    );
     let product = i128::from(a) * i128::from(b);
     let half = i128::from(divisor) / 2;
-    let rounded = if product >= 0 { product + half } else { product - half } / i128::from(divisor);
+    let rounded = if product >= 0 {
+        product + half
+    } else {
+        product - half
+    } / i128::from(divisor);
     rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 

@@ -10,7 +10,9 @@ use tillside_engine::ctx::Ctx;
 use tillside_engine::decide::{Rules, decide};
 use tillside_engine::event::Event;
 use tillside_engine::ids::{RequestKey, Sequence};
-use tillside_engine::limits::{REQUEST_WINDOW_MS, REQUESTS_FORGOTTEN_PER_COMMAND_MAX, REQUESTS_MAX, TIMERS_PER_BATCH_MAX};
+use tillside_engine::limits::{
+    REQUEST_WINDOW_MS, REQUESTS_FORGOTTEN_PER_COMMAND_MAX, REQUESTS_MAX, TIMERS_PER_BATCH_MAX,
+};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::state::{State, lock};
@@ -55,7 +57,15 @@ impl Core {
     /// A core over a loaded state and the log it was loaded from.
     pub fn new(state: Arc<State>, rules: Rules, log: Box<dyn Log>) -> Self {
         let builder = BatchBuilder::after(log.position());
-        Core { state, rules, log, builder, touched: Touched::default(), answered: Vec::new(), records: 0 }
+        Core {
+            state,
+            rules,
+            log,
+            builder,
+            touched: Touched::default(),
+            answered: Vec::new(),
+            records: 0,
+        }
     }
 
     /// Fires what is due at `now`; true where more is due than one batch may take.
@@ -73,7 +83,10 @@ impl Core {
     /// Decides one command. The answer may be given only after [`Self::commit`]; so may a refusal, which may rest on
     /// changes of this batch.
     pub fn submit(&mut self, submission: &Submission, now: Time) -> Result<Answer, Rejection> {
-        if submission.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if submission
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
             return Err(Rejection::DeadlineExceeded);
         }
         if let Some(stamp) = submission.request
@@ -84,11 +97,19 @@ impl Core {
             }
             return self.answer_again(answered.sequence);
         }
-        self.decide_and_apply(&submission.command, submission.request, self.state.time_at_least(now))
+        self.decide_and_apply(
+            &submission.command,
+            submission.request,
+            self.state.time_at_least(now),
+        )
     }
 
     fn answer_again(&self, sequence: Sequence) -> Result<Answer, Rejection> {
-        let in_batch = self.answered.iter().find(|(s, _)| *s == sequence).map(|(_, reply)| reply.clone());
+        let in_batch = self
+            .answered
+            .iter()
+            .find(|(s, _)| *s == sequence)
+            .map(|(_, reply)| reply.clone());
         let reply = match in_batch {
             Some(reply) => Some(reply),
             None => match self.log.read(sequence) {
@@ -99,22 +120,38 @@ impl Core {
                 }
             },
         };
-        reply.map(|reply| Answer { sequence, reply }).ok_or(Rejection::AnswerUnreadable)
+        reply
+            .map(|reply| Answer { sequence, reply })
+            .ok_or(Rejection::AnswerUnreadable)
     }
 
-    fn decide_and_apply(&mut self, command: &Command, request: Option<RequestStamp>, now: Time) -> Result<Answer, Rejection> {
+    fn decide_and_apply(
+        &mut self,
+        command: &Command,
+        request: Option<RequestStamp>,
+        now: Time,
+    ) -> Result<Answer, Rejection> {
         let current = self.state.snapshot_sequence();
-        let ctx = Ctx { seq: Sequence(current.0 + 1), now };
+        let ctx = Ctx {
+            seq: Sequence(current.0 + 1),
+            now,
+        };
         let (reply, mut events) = decide(&self.state, &self.rules, command, &ctx)?;
         if let Some(stamp) = request {
-            events.push(Event::RequestAnswered { key: stamp.key, payload_hash: stamp.payload_hash });
+            events.push(Event::RequestAnswered {
+                key: stamp.key,
+                payload_hash: stamp.payload_hash,
+            });
             let count = self.forgettable_requests(now);
             if count > 0 {
                 events.push(Event::RequestsForgotten { count });
             }
         }
         if events.is_empty() {
-            return Ok(Answer { sequence: current, reply });
+            return Ok(Answer {
+                sequence: current,
+                reply,
+            });
         }
         apply(&self.state, &events, &ctx, &mut self.touched);
         let kept = request.is_some().then_some(&reply);
@@ -123,7 +160,10 @@ impl Core {
             self.answered.push((ctx.seq, reply.clone()));
         }
         self.records += 1;
-        Ok(Answer { sequence: ctx.seq, reply })
+        Ok(Answer {
+            sequence: ctx.seq,
+            reply,
+        })
     }
 
     /// How many of the oldest remembered requests may go: past the window, or over the bound.
@@ -134,13 +174,20 @@ impl Core {
             let answered = self.state.requests.get(*key);
             answered.is_none_or(|a| a.time.plus_ms(REQUEST_WINDOW_MS) <= now)
         };
-        let old = order.iter().take(REQUESTS_FORGOTTEN_PER_COMMAND_MAX).take_while(outlived).count();
+        let old = order
+            .iter()
+            .take(REQUESTS_FORGOTTEN_PER_COMMAND_MAX)
+            .take_while(outlived)
+            .count();
         old.max(excess).min(REQUESTS_FORGOTTEN_PER_COMMAND_MAX) as u32
     }
 
     /// Rows this batch would write: what bounds its bulk share.
     pub fn batch_rows(&self) -> usize {
-        self.touched.cells.len() + self.touched.histories.len() + self.touched.business_keys.len() + self.records
+        self.touched.cells.len()
+            + self.touched.histories.len()
+            + self.touched.business_keys.len()
+            + self.records
     }
 
     /// Commands in this batch that changed something.

@@ -43,7 +43,10 @@ pub(super) type BulkAnswers = Vec<Result<Answer, Rejection>>;
 
 /// Something finished, to be told to the task that waits.
 pub(super) enum Completion {
-    One(oneshot::Sender<Result<Answer, Rejection>>, Result<Answer, Rejection>),
+    One(
+        oneshot::Sender<Result<Answer, Rejection>>,
+        Result<Answer, Rejection>,
+    ),
     Many(oneshot::Sender<BulkAnswers>, BulkAnswers),
     Clock(oneshot::Sender<Time>, Time),
 }
@@ -104,7 +107,12 @@ impl SequencerHandle {
     pub fn on_this_runtime(&self) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Completion>>();
         let lane = self.shared.lanes.fetch_add(1, Ordering::AcqRel) + 1;
-        if self.shared.control.send(Control::Join(lane, sender)).is_ok() {
+        if self
+            .shared
+            .control
+            .send(Control::Join(lane, sender))
+            .is_ok()
+        {
             // Ends when the sequencer drops its side.
             tokio::spawn(async move {
                 while let Some(batch) = receiver.recv().await {
@@ -112,13 +120,20 @@ impl SequencerHandle {
                 }
             });
         }
-        SequencerHandle { shared: Arc::clone(&self.shared), lane }
+        SequencerHandle {
+            shared: Arc::clone(&self.shared),
+            lane,
+        }
     }
 
     /// Submits a command a till waits for. A full lane is refused at once: waiting would only make everybody late.
     pub async fn interactive(&self, submission: Submission) -> Result<Answer, SubmitError> {
         let (to, answer) = oneshot::channel();
-        let work = OneWork { submission, lane: self.lane, to };
+        let work = OneWork {
+            submission,
+            lane: self.lane,
+            to,
+        };
         match self.shared.interactive.try_send(work) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
@@ -128,19 +143,37 @@ impl SequencerHandle {
     }
 
     /// Submits events of one message; waits for room, then until they are durable.
-    pub async fn bulk(&self, events: Vec<Ingest>) -> Result<Vec<Result<Answer, Rejection>>, SubmitError> {
-        let _room = self.shared.bulk_room.acquire().await.map_err(|_| SubmitError::Unavailable)?;
+    pub async fn bulk(
+        &self,
+        events: Vec<Ingest>,
+    ) -> Result<Vec<Result<Answer, Rejection>>, SubmitError> {
+        let _room = self
+            .shared
+            .bulk_room
+            .acquire()
+            .await
+            .map_err(|_| SubmitError::Unavailable)?;
         let (to, answers) = oneshot::channel();
-        let work = ManyWork { events, lane: self.lane, to };
+        let work = ManyWork {
+            events,
+            lane: self.lane,
+            to,
+        };
         // The permits are as many as the channel has places, so it is full only where it is closed.
-        self.shared.bulk.try_send(work).map_err(|_| SubmitError::Unavailable)?;
+        self.shared
+            .bulk
+            .try_send(work)
+            .map_err(|_| SubmitError::Unavailable)?;
         answers.await.map_err(|_| SubmitError::Unavailable)
     }
 
     /// Moves the simulated clock and fires what becomes due; answers the clock after it.
     pub async fn advance_clock(&self, now: Time) -> Result<Time, SubmitError> {
         let (to, answer) = oneshot::channel();
-        self.shared.control.send(Control::Advance(now, to)).map_err(|_| SubmitError::Unavailable)?;
+        self.shared
+            .control
+            .send(Control::Advance(now, to))
+            .map_err(|_| SubmitError::Unavailable)?;
         answer.await.map_err(|_| SubmitError::Unavailable)
     }
 
@@ -158,6 +191,10 @@ impl SequencerHandle {
 impl Submission {
     /// A submission without deadline and request id.
     pub fn plain(command: tillside_engine::command::Command) -> Self {
-        Submission { command, request: None, deadline: None::<Instant> }
+        Submission {
+            command,
+            request: None,
+            deadline: None::<Instant>,
+        }
     }
 }

@@ -16,7 +16,9 @@ use tillside_store::Log;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::core::{Core, Submission};
-use super::handle::{BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared};
+use super::handle::{
+    BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
+};
 use crate::clock::Clock;
 
 /// Bounds of the sequencer.
@@ -61,13 +63,25 @@ pub struct SequencerThread {
 }
 
 /// Starts the thread over a loaded state.
-pub fn start(state: Arc<State>, log: Box<dyn Log>, clock: Clock, options: SequencerOptions) -> std::io::Result<(SequencerHandle, SequencerThread)> {
+pub fn start(
+    state: Arc<State>,
+    log: Box<dyn Log>,
+    clock: Clock,
+    options: SequencerOptions,
+) -> std::io::Result<(SequencerHandle, SequencerThread)> {
     let (interactive, interactive_work) = bounded(options.interactive_queue);
     let (bulk, bulk_work) = bounded(options.bulk_queue);
     let (control, controls) = bounded(64);
     let durable = AtomicU64::new(state.snapshot_sequence().0);
     let bulk_room = Semaphore::new(options.bulk_queue);
-    let shared = Arc::new(Shared { interactive, bulk, control, bulk_room, durable, lanes: AtomicU32::new(0) });
+    let shared = Arc::new(Shared {
+        interactive,
+        bulk,
+        control,
+        bulk_room,
+        durable,
+        lanes: AtomicU32::new(0),
+    });
     let (fail, failed) = watch::channel(None);
     let core = Core::new(state, options.rules, log);
     let lanes = vec![None];
@@ -98,8 +112,18 @@ pub fn start(state: Arc<State>, log: Box<dyn Log>, clock: Clock, options: Sequen
         }
         // Dropping the runner closes the lanes: everybody who waits or comes later is told `Unavailable`.
     })?;
-    let handle = SequencerHandle { shared: Arc::clone(&shared), lane: 0 };
-    Ok((handle, SequencerThread { join: Some(join), shared, failed }))
+    let handle = SequencerHandle {
+        shared: Arc::clone(&shared),
+        lane: 0,
+    };
+    Ok((
+        handle,
+        SequencerThread {
+            join: Some(join),
+            shared,
+            failed,
+        },
+    ))
 }
 
 impl SequencerThread {
@@ -145,20 +169,30 @@ impl Runner {
             let tills = self.take_interactive(now);
             self.take_bulk(now, tills);
             if let Some(to) = self.take_controls() {
-                while more_due || self.core.state().next_timer().is_some_and(|due| due <= self.clock.now()) {
+                while more_due
+                    || self
+                        .core
+                        .state()
+                        .next_timer()
+                        .is_some_and(|due| due <= self.clock.now())
+                {
                     self.core.commit()?;
                     more_due = self.core.fire_timers(self.clock.now());
                 }
-                self.finished.push((0, Completion::Clock(to, self.clock.now())));
+                self.finished
+                    .push((0, Completion::Clock(to, self.clock.now())));
             }
             metrics::histogram!("tillside_batch_commands").record(self.core.batch_records() as f64);
             self.core.commit()?;
             if idle {
                 self.core.upkeep()?;
             }
-            self.shared.durable.store(self.core.state().snapshot_sequence().0, Ordering::Release);
+            self.shared
+                .durable
+                .store(self.core.state().snapshot_sequence().0, Ordering::Release);
             self.tell();
-            let queued = !self.interactive.is_empty() || !self.bulk.is_empty() || self.partial.is_some();
+            let queued =
+                !self.interactive.is_empty() || !self.bulk.is_empty() || self.partial.is_some();
             if self.stopping && !queued {
                 return self.core.upkeep();
             }
@@ -170,9 +204,15 @@ impl Runner {
         if self.partial.is_some() || self.stopping {
             return false;
         }
-        let until_timer = self.core.state().next_timer().map(|due| (due.0 - self.clock.now().0).max(0) as u64);
+        let until_timer = self
+            .core
+            .state()
+            .next_timer()
+            .map(|due| (due.0 - self.clock.now().0).max(0) as u64);
         let timer_counts = !self.clock.is_simulated();
-        let timeout = until_timer.filter(|_| timer_counts).map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
+        let timeout = until_timer
+            .filter(|_| timer_counts)
+            .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
         let mut select = Select::new();
         select.recv(&self.interactive);
         select.recv(&self.bulk);
@@ -186,25 +226,35 @@ impl Runner {
             && let Ok(work) = self.interactive.try_recv()
         {
             let answer = self.core.submit(&work.submission, now);
-            self.finished.push((work.lane, Completion::One(work.to, answer)));
+            self.finished
+                .push((work.lane, Completion::One(work.to, answer)));
             taken += 1;
         }
         taken > 0
     }
 
     fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) {
-        let share = if tills_wait { self.options.bulk_rows_shared } else { self.options.bulk_rows_alone };
+        let share = if tills_wait {
+            self.options.bulk_rows_shared
+        } else {
+            self.options.bulk_rows_alone
+        };
         let limit = self.core.batch_rows() + share;
         while self.core.batch_rows() < limit {
-            let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else { return };
+            let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else {
+                return;
+            };
             while self.core.batch_rows() < limit
                 && let Some(event) = partial.events.pop_front()
             {
-                let answer = self.core.submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
+                let answer = self
+                    .core
+                    .submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
                 partial.answers.push(answer);
             }
             if partial.events.is_empty() {
-                self.finished.push((partial.lane, Completion::Many(partial.to, partial.answers)));
+                self.finished
+                    .push((partial.lane, Completion::Many(partial.to, partial.answers)));
             } else {
                 self.partial = Some(partial);
             }
@@ -214,11 +264,18 @@ impl Runner {
     fn next_bulk(&self) -> Option<Partial> {
         let work = self.bulk.try_recv().ok()?;
         let answers = Vec::with_capacity(work.events.len());
-        Some(Partial { events: work.events.into(), answers, lane: work.lane, to: work.to })
+        Some(Partial {
+            events: work.events.into(),
+            answers,
+            lane: work.lane,
+            to: work.to,
+        })
     }
 
     /// Takes what is asked of the sequencer itself; answers who waits for the clock.
-    fn take_controls(&mut self) -> Option<tokio::sync::oneshot::Sender<tillside_engine::units::Time>> {
+    fn take_controls(
+        &mut self,
+    ) -> Option<tokio::sync::oneshot::Sender<tillside_engine::units::Time>> {
         while let Ok(control) = self.controls.try_recv() {
             match control {
                 Control::Join(lane, sender) => self.join(lane, sender),
@@ -251,7 +308,11 @@ impl Runner {
                 None => completion.tell(),
             }
         }
-        for (lane, batch) in by_lane.into_iter().enumerate().filter(|(_, b)| !b.is_empty()) {
+        for (lane, batch) in by_lane
+            .into_iter()
+            .enumerate()
+            .filter(|(_, b)| !b.is_empty())
+        {
             match &self.lanes[lane] {
                 // A runtime that has ended waits for nothing.
                 Some(sender) => drop(sender.send(batch)),

@@ -22,7 +22,11 @@ struct Tally {
 
 impl Tally {
     fn reply(self) -> Reply {
-        Reply::Put { created: self.created, updated: self.updated, unchanged: self.unchanged }
+        Reply::Put {
+            created: self.created,
+            updated: self.updated,
+            unchanged: self.unchanged,
+        }
     }
 }
 
@@ -33,7 +37,10 @@ pub(super) fn put_stores(state: &State, stores: &[Store], ctx: &Ctx) -> Decided 
     let latest: BTreeMap<&Arc<str>, &Store> = stores.iter().map(|s| (&s.store_id, s)).collect();
     let mut next = state.stores.len() as u32;
     for (store_id, draft) in latest {
-        let mut store = Store { version: ctx.seq, ..draft.clone() };
+        let mut store = Store {
+            version: ctx.seq,
+            ..draft.clone()
+        };
         let id = match state.stores.find(store_id) {
             Some((id, current)) => {
                 store.version = current.version;
@@ -51,7 +58,10 @@ pub(super) fn put_stores(state: &State, stores: &[Store], ctx: &Ctx) -> Decided 
                 StoreId(next - 1)
             }
         };
-        events.push(Event::StorePut { id, store: Arc::new(store) });
+        events.push(Event::StorePut {
+            id,
+            store: Arc::new(store),
+        });
     }
     Ok((tally.reply(), events))
 }
@@ -59,8 +69,11 @@ pub(super) fn put_stores(state: &State, stores: &[Store], ctx: &Ctx) -> Decided 
 pub(super) fn put_products(state: &State, drafts: &[ProductDraft], ctx: &Ctx) -> Decided {
     let mut tally = Tally::default();
     let mut events = Vec::new();
-    let latest: BTreeMap<&Arc<str>, (usize, &ProductDraft)> =
-        drafts.iter().enumerate().map(|(i, d)| (&d.product.sku, (i, d))).collect();
+    let latest: BTreeMap<&Arc<str>, (usize, &ProductDraft)> = drafts
+        .iter()
+        .enumerate()
+        .map(|(i, d)| (&d.product.sku, (i, d)))
+        .collect();
     let mut barcodes = Barcodes::default();
     let mut new_categories: BTreeMap<Arc<str>, CategoryId> = BTreeMap::new();
     let mut next = state.products.len() as u32;
@@ -69,8 +82,17 @@ pub(super) fn put_products(state: &State, drafts: &[ProductDraft], ctx: &Ctx) ->
     in_order.sort_unstable_by_key(|(i, _)| *i);
     for (position, draft) in in_order {
         barcodes.claim(state, &draft.product, position)?;
-        let category = category_of(state, &draft.category_path, &mut new_categories, &mut events);
-        let mut product = Product { category, version: ctx.seq, ..draft.product.clone() };
+        let category = category_of(
+            state,
+            &draft.category_path,
+            &mut new_categories,
+            &mut events,
+        );
+        let mut product = Product {
+            category,
+            version: ctx.seq,
+            ..draft.product.clone()
+        };
         let id = match state.products.find(&product.sku) {
             Some((id, current)) => {
                 product.version = current.version;
@@ -80,7 +102,10 @@ pub(super) fn put_products(state: &State, drafts: &[ProductDraft], ctx: &Ctx) ->
                 }
                 if product.unit != current.unit {
                     let problem = "the unit of a product cannot change, its stock is counted in it; use a new SKU".into();
-                    return Err(Rejection::Invalid { field: format!("products[{position}].unit"), problem });
+                    return Err(Rejection::Invalid {
+                        field: format!("products[{position}].unit"),
+                        problem,
+                    });
                 }
                 product.version = ctx.seq;
                 tally.updated += 1;
@@ -92,7 +117,10 @@ pub(super) fn put_products(state: &State, drafts: &[ProductDraft], ctx: &Ctx) ->
                 SkuId(next - 1)
             }
         };
-        events.push(Event::ProductPut { id, product: Arc::new(product) });
+        events.push(Event::ProductPut {
+            id,
+            product: Arc::new(product),
+        });
     }
     Ok((tally.reply(), events))
 }
@@ -106,12 +134,20 @@ fn category_of(
     if path.is_empty() {
         return None;
     }
-    if let Some(known) = state.categories.get(path).map(|id| *id).or_else(|| new.get(path).copied()) {
+    if let Some(known) = state
+        .categories
+        .get(path)
+        .map(|id| *id)
+        .or_else(|| new.get(path).copied())
+    {
         return Some(known);
     }
     let id = CategoryId((state.categories.len() + new.len()) as u32);
     new.insert(Arc::clone(path), id);
-    events.push(Event::CategoryAdded { id, path: Arc::clone(path) });
+    events.push(Event::CategoryAdded {
+        id,
+        path: Arc::clone(path),
+    });
     Some(id)
 }
 
@@ -123,23 +159,46 @@ struct Barcodes {
 }
 
 impl Barcodes {
-    fn claim(&mut self, state: &State, product: &Product, position: usize) -> Result<(), Rejection> {
+    fn claim(
+        &mut self,
+        state: &State,
+        product: &Product,
+        position: usize,
+    ) -> Result<(), Rejection> {
         let owner_of = |id: SkuId| state.products.get(id).map(|p| Arc::clone(&p.sku));
-        let taken = |field: String, code: String, owner: Arc<str>| Rejection::BarcodeTaken { field, code, owner };
+        let taken = |field: String, code: String, owner: Arc<str>| Rejection::BarcodeTaken {
+            field,
+            code,
+            owner,
+        };
         for (i, gtin) in product.gtins.iter().enumerate() {
             let stored = state.gtins.get(gtin).map(|id| *id).and_then(owner_of);
             let claimed = self.gtins.insert(*gtin, Arc::clone(&product.sku));
             if let Some(owner) = claimed.or(stored).filter(|owner| *owner != product.sku) {
-                return Err(taken(format!("products[{position}].gtins[{i}]"), gtin.to_string(), owner));
+                return Err(taken(
+                    format!("products[{position}].gtins[{i}]"),
+                    gtin.to_string(),
+                    owner,
+                ));
             }
         }
         if product.plu.is_empty() {
             return Ok(());
         }
-        let stored = state.plus.get(&product.plu).map(|id| *id).and_then(owner_of);
-        let claimed = self.plus.insert(Arc::clone(&product.plu), Arc::clone(&product.sku));
+        let stored = state
+            .plus
+            .get(&product.plu)
+            .map(|id| *id)
+            .and_then(owner_of);
+        let claimed = self
+            .plus
+            .insert(Arc::clone(&product.plu), Arc::clone(&product.sku));
         match claimed.or(stored).filter(|owner| *owner != product.sku) {
-            Some(owner) => Err(taken(format!("products[{position}].plu"), product.plu.to_string(), owner)),
+            Some(owner) => Err(taken(
+                format!("products[{position}].plu"),
+                product.plu.to_string(),
+                owner,
+            )),
             None => Ok(()),
         }
     }

@@ -18,7 +18,9 @@ use crate::state::State;
 pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided {
     let mut owner: Option<CustomerId> = None;
     for (index, seen) in draft.identifiers.iter().enumerate() {
-        let Some(id) = state.identifiers.get(&seen.hash).map(|id| *id) else { continue };
+        let Some(id) = state.identifiers.get(&seen.hash).map(|id| *id) else {
+            continue;
+        };
         if owner.is_some_and(|o| o != id) {
             return Err(Rejection::IdentifierConflict { index });
         }
@@ -30,12 +32,24 @@ pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided
         && !draft.customer_id.is_empty()
         && customer.personal.customer_id != draft.customer_id
     {
-        let index = draft.identifiers.iter().position(|s| state.identifiers.contains_key(&s.hash)).unwrap_or(0);
+        let index = draft
+            .identifiers
+            .iter()
+            .position(|s| state.identifiers.contains_key(&s.hash))
+            .unwrap_or(0);
         return Err(Rejection::IdentifierConflict { index });
     }
-    let enrolled_before = existing.as_ref().is_some_and(|(_, c)| !c.relation.provisional);
+    let enrolled_before = existing
+        .as_ref()
+        .is_some_and(|(_, c)| !c.relation.provisional);
     let (id, event) = upsert(state, draft, existing, !enrolled_before, ctx)?;
-    Ok((Reply::Customer { id, created: !enrolled_before }, event.into_iter().collect()))
+    Ok((
+        Reply::Customer {
+            id,
+            created: !enrolled_before,
+        },
+        event.into_iter().collect(),
+    ))
 }
 
 /// A customer of another system: found by customer_id first, then by identifiers. Identifiers of others stay theirs.
@@ -46,7 +60,10 @@ pub(super) fn import(
     ctx: &Ctx,
 ) -> Result<Option<Event>, Rejection> {
     let owner_of = |seen: &SeenIdentifier| state.identifiers.get(&seen.hash).map(|id| *id);
-    let named = draft.identifiers.iter().find(|s| s.known.identifier.kind == IdentifierKind::CustomerId);
+    let named = draft
+        .identifiers
+        .iter()
+        .find(|s| s.known.identifier.kind == IdentifierKind::CustomerId);
     let by_id = named.and_then(owner_of);
     let may_be = |id: &CustomerId| {
         draft.customer_id.is_empty() || state.customer(*id).is_some_and(|c| c.relation.provisional)
@@ -54,17 +71,40 @@ pub(super) fn import(
     let owner = by_id.or_else(|| draft.identifiers.iter().filter_map(owner_of).find(may_be));
     let existing = owner.and_then(|id| state.customer(id).map(|c| (id, c)));
     let foreign = |seen: &SeenIdentifier| owner_of(seen).is_some_and(|id| Some(id) != owner);
-    warnings.extend((0..draft.identifiers.len()).filter(|i| foreign(&draft.identifiers[*i])).map(|index| Warning::IdentifierConflict { index }));
-    let own = CustomerDraft { identifiers: draft.identifiers.iter().filter(|s| !foreign(s)).cloned().collect(), ..draft.clone() };
+    warnings.extend(
+        (0..draft.identifiers.len())
+            .filter(|i| foreign(&draft.identifiers[*i]))
+            .map(|index| Warning::IdentifierConflict { index }),
+    );
+    let own = CustomerDraft {
+        identifiers: draft
+            .identifiers
+            .iter()
+            .filter(|s| !foreign(s))
+            .cloned()
+            .collect(),
+        ..draft.clone()
+    };
     Ok(upsert(state, &own, existing, true, ctx)?.1)
 }
 
 /// A customer for a sale with an identifier nobody knows.
-pub(super) fn provisional(state: &State, identifiers: &[SeenIdentifier], ctx: &Ctx) -> (CustomerId, Event) {
+pub(super) fn provisional(
+    state: &State,
+    identifiers: &[SeenIdentifier],
+    ctx: &Ctx,
+) -> (CustomerId, Event) {
     let id = CustomerId(state.counters().next_customer.max(1));
-    let mut personal = Personal { customer_id: own_id(id), ..Personal::default() };
+    let mut personal = Personal {
+        customer_id: own_id(id),
+        ..Personal::default()
+    };
     let identifiers = add_new(&mut personal, identifiers);
-    let relation = Relation { provisional: true, version: ctx.seq, ..Relation::default() };
+    let relation = Relation {
+        provisional: true,
+        version: ctx.seq,
+        ..Relation::default()
+    };
     let event = Event::CustomerPut {
         id,
         personal: Some(Arc::new(personal)),
@@ -76,12 +116,24 @@ pub(super) fn provisional(state: &State, identifiers: &[SeenIdentifier], ctx: &C
 }
 
 pub(super) fn update(state: &State, change: &CustomerChange, ctx: &Ctx) -> Decided {
-    let id = state.identifiers.get(&change.customer).map(|id| *id).ok_or(Rejection::UnknownCustomer)?;
+    let id = state
+        .identifiers
+        .get(&change.customer)
+        .map(|id| *id)
+        .ok_or(Rejection::UnknownCustomer)?;
     let customer = state.customer(id).ok_or(Rejection::UnknownCustomer)?;
-    if change.etag.is_some_and(|etag| etag != customer.relation.version.0) {
+    if change
+        .etag
+        .is_some_and(|etag| etag != customer.relation.version.0)
+    {
         return Err(Rejection::EtagMismatch);
     }
-    let conflict = |s: &SeenIdentifier| state.identifiers.get(&s.hash).is_some_and(|owner| *owner != id);
+    let conflict = |s: &SeenIdentifier| {
+        state
+            .identifiers
+            .get(&s.hash)
+            .is_some_and(|owner| *owner != id)
+    };
     if let Some(index) = change.identifiers.iter().position(conflict) {
         return Err(Rejection::IdentifierConflict { index });
     }
@@ -103,15 +155,30 @@ pub(super) fn update(state: &State, change: &CustomerChange, ctx: &Ctx) -> Decid
         }
     }
     if let Some(store) = &change.preferred_store_id {
-        let resolve = |s: &Arc<str>| known_store(state, s, "update.preferred_store_id").map(|(id, _)| id);
+        let resolve =
+            |s: &Arc<str>| known_store(state, s, "update.preferred_store_id").map(|(id, _)| id);
         relation.preferred_store = store.as_ref().map(resolve).transpose()?;
     }
     if let Some(segments) = &change.segments {
         relation.segments.clone_from(segments);
     }
-    change.consents.iter().for_each(|consent| relation.decide_consent(consent));
-    let event = finish(&customer, id, personal, relation, &change.identifiers, false, ctx)?;
-    Ok((Reply::Customer { id, created: false }, event.into_iter().collect()))
+    change
+        .consents
+        .iter()
+        .for_each(|consent| relation.decide_consent(consent));
+    let event = finish(
+        &customer,
+        id,
+        personal,
+        relation,
+        &change.identifiers,
+        false,
+        ctx,
+    )?;
+    Ok((
+        Reply::Customer { id, created: false },
+        event.into_iter().collect(),
+    ))
 }
 
 /// The id we give where the retailer gave none.
@@ -129,7 +196,10 @@ fn upsert(
 ) -> Result<(CustomerId, Option<Event>), Rejection> {
     let created = existing.is_none();
     let (id, customer) = existing.unwrap_or_else(|| {
-        (CustomerId(state.counters().next_customer.max(1)), Arc::new(Customer::default()))
+        (
+            CustomerId(state.counters().next_customer.max(1)),
+            Arc::new(Customer::default()),
+        )
     });
     let mut personal = Personal::clone(&customer.personal);
     let mut relation = Relation::clone(&customer.relation);
@@ -147,9 +217,23 @@ fn upsert(
         if !draft.segments.is_empty() {
             relation.segments.clone_from(&draft.segments);
         }
-        draft.consents.iter().for_each(|consent| relation.decide_consent(consent));
+        draft
+            .consents
+            .iter()
+            .for_each(|consent| relation.decide_consent(consent));
     }
-    Ok((id, finish(&customer, id, personal, relation, &draft.identifiers, created, ctx)?))
+    Ok((
+        id,
+        finish(
+            &customer,
+            id,
+            personal,
+            relation,
+            &draft.identifiers,
+            created,
+            ctx,
+        )?,
+    ))
 }
 
 /// Adds new identifiers, and makes the event where anything is different.
@@ -164,24 +248,44 @@ fn finish(
 ) -> Result<Option<Event>, Rejection> {
     let added = add_new(&mut personal, identifiers);
     if personal.identifiers.len() > IDENTIFIERS_PER_CUSTOMER_MAX {
-        return Err(Rejection::LimitExceeded { what: "identifiers of one customer", max: IDENTIFIERS_PER_CUSTOMER_MAX });
+        return Err(Rejection::LimitExceeded {
+            what: "identifiers of one customer",
+            max: IDENTIFIERS_PER_CUSTOMER_MAX,
+        });
     }
     if relation.segments.len() > SEGMENTS_MAX {
-        return Err(Rejection::LimitExceeded { what: "segments of one customer", max: SEGMENTS_MAX });
+        return Err(Rejection::LimitExceeded {
+            what: "segments of one customer",
+            max: SEGMENTS_MAX,
+        });
     }
     if !created && personal == *before.personal && relation == *before.relation {
         return Ok(None);
     }
     relation.version = ctx.seq;
-    let personal = if personal == *before.personal { Arc::clone(&before.personal) } else { Arc::new(personal) };
-    Ok(Some(Event::CustomerPut { id, personal: Some(personal), relation: Arc::new(relation), identifiers: added, created }))
+    let personal = if personal == *before.personal {
+        Arc::clone(&before.personal)
+    } else {
+        Arc::new(personal)
+    };
+    Ok(Some(Event::CustomerPut {
+        id,
+        personal: Some(personal),
+        relation: Arc::new(relation),
+        identifiers: added,
+        created,
+    }))
 }
 
 /// Adds the identifiers not on record yet, each once; answers their index entries.
 fn add_new(personal: &mut Personal, identifiers: &[SeenIdentifier]) -> Vec<IdentifierHash> {
     let mut added = Vec::new();
     for seen in identifiers {
-        if !personal.identifiers.iter().any(|k| k.identifier == seen.known.identifier) {
+        if !personal
+            .identifiers
+            .iter()
+            .any(|k| k.identifier == seen.known.identifier)
+        {
             personal.identifiers.push(seen.known.clone());
             added.push(seen.hash);
         }

@@ -16,22 +16,48 @@ use crate::state::{FoundItem, State};
 use crate::units::{Currency, Money, ONE, Thousandths, Time, price_of};
 
 pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> Decided {
-    if let Some(first) = ingest.keys.iter().find_map(|key| state.business_keys.get(key).map(|s| *s)) {
+    if let Some(first) = ingest
+        .keys
+        .iter()
+        .find_map(|key| state.business_keys.get(key).map(|s| *s))
+    {
         return Ok((Reply::Duplicate { first }, Vec::new()));
     }
     let (occurred, future) = clamp(ingest.occurred.unwrap_or(ctx.now), ctx.now);
-    let paid = if let IngestPayload::Sale(draft) = &ingest.payload { draft.paid } else { None };
+    let paid = if let IngestPayload::Sale(draft) = &ingest.payload {
+        draft.paid
+    } else {
+        None
+    };
     let future = future || paid.is_some_and(|paid| clamp(paid, ctx.now).1);
     let mut warnings: SmallVec<[Warning; 1]> = SmallVec::new();
     if future {
         warnings.push(Warning::FutureTime);
     }
-    let mut events = vec![Event::Received { keys: ingest.keys.clone(), occurred, future }];
+    let mut events = vec![Event::Received {
+        keys: ingest.keys.clone(),
+        occurred,
+        future,
+    }];
     match &ingest.payload {
-        IngestPayload::Sale(draft) => sale(state, rules, draft, occurred, ctx, &mut warnings, &mut events),
-        IngestPayload::Count(count) => events.extend(stock::count(state, count, Some(occurred), ctx)?.1),
-        IngestPayload::Adjustment(adjustment) => events.extend(stock::adjust(state, adjustment, Some(occurred), ctx)?.1),
-        IngestPayload::Profile(draft) => events.extend(customers::import(state, draft, &mut warnings, ctx)?),
+        IngestPayload::Sale(draft) => sale(
+            state,
+            rules,
+            draft,
+            occurred,
+            ctx,
+            &mut warnings,
+            &mut events,
+        ),
+        IngestPayload::Count(count) => {
+            events.extend(stock::count(state, count, Some(occurred), ctx)?.1)
+        }
+        IngestPayload::Adjustment(adjustment) => {
+            events.extend(stock::adjust(state, adjustment, Some(occurred), ctx)?.1)
+        }
+        IngestPayload::Profile(draft) => {
+            events.extend(customers::import(state, draft, &mut warnings, ctx)?)
+        }
     }
     Ok((Reply::Ingested { warnings }, events))
 }
@@ -55,12 +81,30 @@ fn sale(
         warnings.push(Warning::UnknownStore);
     }
     let time = draft.paid.map_or(occurred, |paid| clamp(paid, ctx.now).0);
-    let customer = if draft.kind == SaleKind::Neutral { None } else { customer_of(state, &draft.identifiers, ctx, warnings, events) };
-    let mut booking = Booking { state, store, time, kind: draft.kind, settled: SmallVec::new() };
-    let lines = draft.lines.iter().enumerate().map(|(i, line)| booking.line(i, line, warnings)).collect();
+    let customer = if draft.kind == SaleKind::Neutral {
+        None
+    } else {
+        customer_of(state, &draft.identifiers, ctx, warnings, events)
+    };
+    let mut booking = Booking {
+        state,
+        store,
+        time,
+        kind: draft.kind,
+        settled: SmallVec::new(),
+    };
+    let lines = draft
+        .lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| booking.line(i, line, warnings))
+        .collect();
     let mut sale = Sale {
         kind: draft.kind,
-        store: store.map_or_else(|| StoreRef::Unknown(Arc::clone(&draft.store_id)), StoreRef::Known),
+        store: store.map_or_else(
+            || StoreRef::Unknown(Arc::clone(&draft.store_id)),
+            StoreRef::Known,
+        ),
         workstation: Arc::clone(&draft.workstation),
         business_day: Arc::clone(&draft.business_day),
         number: draft.number,
@@ -78,14 +122,19 @@ fn sale(
     if customer.is_some() {
         sale.points = points(&sale, rules);
     }
-    events.push(Event::SaleRecorded { sale: Arc::new(sale) });
+    events.push(Event::SaleRecorded {
+        sale: Arc::new(sale),
+    });
 }
 
 /// Whole currency units of the receipt times the rate, truncated towards zero so that a return of a whole receipt takes
 /// back what it gave. Currencies are never added; each earns by itself.
 fn points(sale: &Sale, rules: &Rules) -> i64 {
     let rate = i64::from(rules.points_per_currency_unit);
-    sale.net_by_currency().iter().map(|(_, minor)| minor / 100 * rate).fold(0, i64::saturating_add)
+    sale.net_by_currency()
+        .iter()
+        .map(|(_, minor)| minor / 100 * rate)
+        .fold(0, i64::saturating_add)
 }
 
 fn customer_of(
@@ -95,7 +144,9 @@ fn customer_of(
     warnings: &mut SmallVec<[Warning; 1]>,
     events: &mut Vec<Event>,
 ) -> Option<CustomerId> {
-    let known = identifiers.iter().filter_map(|s| Some((s.known.identifier.kind, *state.identifiers.get(&s.hash)?)));
+    let known = identifiers
+        .iter()
+        .filter_map(|s| Some((s.known.identifier.kind, *state.identifiers.get(&s.hash)?)));
     let known: SmallVec<[_; 4]> = known.collect();
     match known.iter().min_by_key(|(kind, _)| *kind) {
         Some((_, customer)) => {
@@ -123,22 +174,42 @@ struct Booking<'a> {
 }
 
 impl Booking<'_> {
-    fn line(&mut self, index: usize, draft: &SaleLineDraft, warnings: &mut SmallVec<[Warning; 1]>) -> SaleLine {
+    fn line(
+        &mut self,
+        index: usize,
+        draft: &SaleLineDraft,
+        warnings: &mut SmallVec<[Warning; 1]>,
+    ) -> SaleLine {
         let (found, item) = self.find(&draft.item);
         if found.is_none() && self.kind != SaleKind::Neutral {
             warnings.push(Warning::UnknownSku { line: index });
         }
         // Returns and voids come with their sign already turned; a quantity read off a code has to follow it.
-        let sign = if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) { -1 } else { 1 };
+        let sign = if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) {
+            -1
+        } else {
+            1
+        };
         let embedded = found.as_ref().and_then(|f| f.quantity);
         let quantity = draft.quantity.unwrap_or(sign * embedded.unwrap_or(ONE).0);
-        let net = draft.net.unwrap_or_else(|| list_value(found.as_ref(), quantity, sign));
-        let mut line = SaleLine { item, quantity, net, stock_delta: 0, settles: None, offer_ids: draft.offer_ids.clone() };
+        let net = draft
+            .net
+            .unwrap_or_else(|| list_value(found.as_ref(), quantity, sign));
+        let mut line = SaleLine {
+            item,
+            quantity,
+            net,
+            stock_delta: 0,
+            settles: None,
+            offer_ids: draft.offer_ids.clone(),
+        };
         if self.kind == SaleKind::Neutral {
             return line;
         }
         if let (Some(store), Some(found)) = (self.store, &found) {
-            line.settles = draft.reservation.and_then(|id| self.settle(id, store, found.id, quantity));
+            line.settles = draft
+                .reservation
+                .and_then(|id| self.settle(id, store, found.id, quantity));
             if line.quantity != 0 {
                 let cell = CellKey::new(found.id, store);
                 let level = self.state.stock.get(&cell);
@@ -153,20 +224,47 @@ impl Booking<'_> {
 
     fn find(&self, item: &ItemDraft) -> (Option<FoundItem>, ItemRef) {
         let (found, unknown) = match item {
-            ItemDraft::Sku(sku) => (self.state.find_sku(sku), ItemRef::UnknownSku(Arc::clone(sku))),
-            ItemDraft::Scanned { code, gtin, embedded } => {
-                (self.state.find_scanned(*gtin, embedded), ItemRef::UnknownCode(Arc::clone(code)))
-            }
+            ItemDraft::Sku(sku) => (
+                self.state.find_sku(sku),
+                ItemRef::UnknownSku(Arc::clone(sku)),
+            ),
+            ItemDraft::Scanned {
+                code,
+                gtin,
+                embedded,
+            } => (
+                self.state.find_scanned(*gtin, embedded),
+                ItemRef::UnknownCode(Arc::clone(code)),
+            ),
         };
         let item = found.as_ref().map_or(unknown, |f| ItemRef::Known(f.id));
         (found, item)
     }
 
     /// How much of a reservation the line hands over: never more than it holds, less what earlier lines took.
-    fn settle(&mut self, id: ReservationId, store: StoreId, sku: SkuId, quantity: i64) -> Option<(ReservationId, i64)> {
-        let reservation = self.state.reservation(id).filter(|r| r.store == store && r.holds_stock())?;
-        let held: i64 = reservation.lines.iter().filter(|l| l.sku == sku).map(|l| l.held).sum();
-        let taken: i64 = self.settled.iter().filter(|(r, s, _)| *r == id && *s == sku).map(|(_, _, q)| q).sum();
+    fn settle(
+        &mut self,
+        id: ReservationId,
+        store: StoreId,
+        sku: SkuId,
+        quantity: i64,
+    ) -> Option<(ReservationId, i64)> {
+        let reservation = self
+            .state
+            .reservation(id)
+            .filter(|r| r.store == store && r.holds_stock())?;
+        let held: i64 = reservation
+            .lines
+            .iter()
+            .filter(|l| l.sku == sku)
+            .map(|l| l.held)
+            .sum();
+        let taken: i64 = self
+            .settled
+            .iter()
+            .filter(|(r, s, _)| *r == id && *s == sku)
+            .map(|(_, _, q)| q)
+            .sum();
         let settles = quantity.min(held - taken);
         (settles > 0).then(|| {
             self.settled.push((id, sku, settles));
@@ -177,11 +275,20 @@ impl Booking<'_> {
 
 /// What a line costs where the till did not say.
 fn list_value(found: Option<&FoundItem>, quantity: i64, sign: i64) -> Money {
-    let nothing = Money { currency: Currency::EUR, minor: 0 };
+    let nothing = Money {
+        currency: Currency::EUR,
+        minor: 0,
+    };
     let Some(found) = found else { return nothing };
     match (found.amount, found.product.list_price) {
-        (Some(amount), _) => Money { minor: sign * amount.minor, ..amount },
-        (None, Some(price)) => Money { minor: price_of(price.minor, Thousandths(quantity)), ..price },
+        (Some(amount), _) => Money {
+            minor: sign * amount.minor,
+            ..amount
+        },
+        (None, Some(price)) => Money {
+            minor: price_of(price.minor, Thousandths(quantity)),
+            ..price
+        },
         (None, None) => nothing,
     }
 }

@@ -11,29 +11,52 @@ use crate::ids::ReservationId;
 use crate::limits::CLOSED_CHECKOUT_MS;
 use crate::reject::Rejection;
 use crate::reply::Reply;
-use crate::reservation::{Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState};
+use crate::reservation::{
+    Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
+};
 use crate::routing::{credit_of, merged};
 use crate::state::State;
 
 pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
-    let checkout = reserve.checkout_revision.map(|revision| (revision, state.checkouts.get(&reserve.order_id).map(|c| Arc::clone(&c))));
+    let checkout = reserve.checkout_revision.map(|revision| {
+        (
+            revision,
+            state
+                .checkouts
+                .get(&reserve.order_id)
+                .map(|c| Arc::clone(&c)),
+        )
+    });
     if let Some((revision, Some(current))) = &checkout
         && (current.closed.is_some() || *revision < current.revision)
     {
-        return Ok((Reply::CheckoutHold { superseded: true, reservation: None }, Vec::new()));
+        return Ok((
+            Reply::CheckoutHold {
+                superseded: true,
+                reservation: None,
+            },
+            Vec::new(),
+        ));
     }
     let earlier = current_of_order(state, reserve, ctx)?;
     let held = match (reserve.candidates.is_empty(), &checkout) {
         // Nothing fits: what an earlier revision holds is given back all the same.
         (true, Some(_)) => None,
-        _ => Some(Arc::new(take_first(state, reserve, earlier.as_deref(), ctx)?)),
+        _ => Some(Arc::new(take_first(
+            state,
+            reserve,
+            earlier.as_deref(),
+            ctx,
+        )?)),
     };
     let mut events = Vec::new();
     if let Some(earlier) = &earlier {
         events.push(Event::ReservationReleased { id: earlier.id });
     }
     if let Some(reservation) = &held {
-        events.push(Event::ReservationHeld { reservation: Arc::clone(reservation) });
+        events.push(Event::ReservationHeld {
+            reservation: Arc::clone(reservation),
+        });
     }
     let Some((revision, _)) = checkout else {
         return match held {
@@ -41,40 +64,79 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
             None => Err(Rejection::InsufficientStock),
         };
     };
-    let expire = held.as_ref().map_or(ctx.now, |r| r.expire).plus_ms(CLOSED_CHECKOUT_MS);
+    let expire = held
+        .as_ref()
+        .map_or(ctx.now, |r| r.expire)
+        .plus_ms(CLOSED_CHECKOUT_MS);
     let checkout_id = Arc::clone(&reserve.order_id);
-    let put = Checkout { checkout_id, revision, closed: None, reservation: held.as_ref().map(|r| r.id), expire };
-    events.push(Event::CheckoutPut { checkout: Arc::new(put) });
-    Ok((Reply::CheckoutHold { superseded: false, reservation: held }, events))
+    let put = Checkout {
+        checkout_id,
+        revision,
+        closed: None,
+        reservation: held.as_ref().map(|r| r.id),
+        expire,
+    };
+    events.push(Event::CheckoutPut {
+        checkout: Arc::new(put),
+    });
+    Ok((
+        Reply::CheckoutHold {
+            superseded: false,
+            reservation: held,
+        },
+        events,
+    ))
 }
 
 /// The order's hold that a new one replaces. A confirmed one is not replaced: the order is placed.
-fn current_of_order(state: &State, reserve: &Reserve, ctx: &Ctx) -> Result<Option<Arc<Reservation>>, Rejection> {
+fn current_of_order(
+    state: &State,
+    reserve: &Reserve,
+    ctx: &Ctx,
+) -> Result<Option<Arc<Reservation>>, Rejection> {
     let id = state.orders.get(&reserve.order_id).map(|id| *id);
-    let Some(current) = id.and_then(|id| state.reservation(id)) else { return Ok(None) };
+    let Some(current) = id.and_then(|id| state.reservation(id)) else {
+        return Ok(None);
+    };
     match current.state_at(ctx.now) {
         ReservationState::Confirmed => Err(Rejection::OrderConfirmed {
             order_id: Arc::clone(&reserve.order_id),
             reservation_id: current.id.to_string(),
         }),
         // A hold past its time that no timer has ended yet still is in the levels.
-        ReservationState::Held | ReservationState::Expired if current.holds_stock() => Ok(Some(current)),
+        ReservationState::Held | ReservationState::Expired if current.holds_stock() => {
+            Ok(Some(current))
+        }
         _ => Ok(None),
     }
 }
 
-fn take_first(state: &State, reserve: &Reserve, earlier: Option<&Reservation>, ctx: &Ctx) -> Result<Reservation, Rejection> {
+fn take_first(
+    state: &State,
+    reserve: &Reserve,
+    earlier: Option<&Reservation>,
+    ctx: &Ctx,
+) -> Result<Reservation, Rejection> {
     if reserve.candidates.is_empty() {
         return Err(Rejection::InsufficientStock);
     }
     let wanted = merged(&reserve.lines);
     let has_all = |candidate: &&Candidate| {
         wanted.iter().all(|&(sku, quantity)| {
-            state.available_online(sku, candidate.store) + credit_of(earlier, candidate.store, sku) >= quantity
+            state.available_online(sku, candidate.store) + credit_of(earlier, candidate.store, sku)
+                >= quantity
         })
     };
-    let candidate = reserve.candidates.iter().find(has_all).ok_or(Rejection::Contended)?;
-    let window = state.stores.get(candidate.store).and_then(|store| store.next_opening(ctx.now)).flatten();
+    let candidate = reserve
+        .candidates
+        .iter()
+        .find(has_all)
+        .ok_or(Rejection::Contended)?;
+    let window = state
+        .stores
+        .get(candidate.store)
+        .and_then(|store| store.next_opening(ctx.now))
+        .flatten();
     let line = |l: &crate::command::WantedLine| ReservationLine {
         line_id: Arc::clone(&l.line_id),
         sku: l.sku,
@@ -99,9 +161,16 @@ fn take_first(state: &State, reserve: &Reserve, earlier: Option<&Reservation>, c
 pub(super) fn confirm(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
     let reservation = known(state, id)?;
     match reservation.state_at(ctx.now) {
-        ReservationState::Held => Ok(changed(&reservation, ReservationState::Confirmed, ctx, Event::ReservationConfirmed { id })),
+        ReservationState::Held => Ok(changed(
+            &reservation,
+            ReservationState::Confirmed,
+            ctx,
+            Event::ReservationConfirmed { id },
+        )),
         // Already confirmed, or even handed over: the promise was kept.
-        ReservationState::Confirmed | ReservationState::Fulfilled => Ok((Reply::Reservation(reservation), Vec::new())),
+        ReservationState::Confirmed | ReservationState::Fulfilled => {
+            Ok((Reply::Reservation(reservation), Vec::new()))
+        }
         ReservationState::Expired => Err(Rejection::ReservationExpired),
         ReservationState::Released => Err(Rejection::ReservationEnded("released")),
     }
@@ -110,20 +179,39 @@ pub(super) fn confirm(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
 pub(super) fn release(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
     let reservation = known(state, id)?;
     match reservation.state {
-        ReservationState::Held | ReservationState::Confirmed => {
-            Ok(changed(&reservation, ReservationState::Released, ctx, Event::ReservationReleased { id }))
-        }
+        ReservationState::Held | ReservationState::Confirmed => Ok(changed(
+            &reservation,
+            ReservationState::Released,
+            ctx,
+            Event::ReservationReleased { id },
+        )),
         // What has ended without a sale holds nothing: releasing it again is the same as once.
-        ReservationState::Released | ReservationState::Expired => Ok((Reply::Reservation(reservation), Vec::new())),
+        ReservationState::Released | ReservationState::Expired => {
+            Ok((Reply::Reservation(reservation), Vec::new()))
+        }
         ReservationState::Fulfilled => Err(Rejection::ReservationEnded("fulfilled")),
     }
 }
 
-pub(super) fn close_checkout(state: &State, checkout_id: &Arc<str>, result: CheckoutResult, ctx: &Ctx) -> Decided {
+pub(super) fn close_checkout(
+    state: &State,
+    checkout_id: &Arc<str>,
+    result: CheckoutResult,
+    ctx: &Ctx,
+) -> Decided {
     let current = state.checkouts.get(checkout_id).map(|c| Arc::clone(&c));
-    let reservation = current.as_ref().and_then(|c| c.reservation).and_then(|id| state.reservation(id));
+    let reservation = current
+        .as_ref()
+        .and_then(|c| c.reservation)
+        .and_then(|id| state.reservation(id));
     if let Some(first) = current.as_ref().and_then(|c| c.closed) {
-        return Ok((Reply::CheckoutClosed { result: first, reservation }, Vec::new()));
+        return Ok((
+            Reply::CheckoutClosed {
+                result: first,
+                reservation,
+            },
+            Vec::new(),
+        ));
     }
     let (reservation, mut events) = match reservation {
         None => (None, Vec::new()),
@@ -145,27 +233,62 @@ pub(super) fn close_checkout(state: &State, checkout_id: &Arc<str>, result: Chec
         reservation: reservation.as_ref().map(|r| r.id),
         expire: ctx.now.plus_ms(CLOSED_CHECKOUT_MS),
     };
-    events.push(Event::CheckoutPut { checkout: Arc::new(put) });
-    Ok((Reply::CheckoutClosed { result, reservation }, events))
+    events.push(Event::CheckoutPut {
+        checkout: Arc::new(put),
+    });
+    Ok((
+        Reply::CheckoutClosed {
+            result,
+            reservation,
+        },
+        events,
+    ))
 }
 
 pub(super) fn expire(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Event>) {
-    let due = state.reservation(id).filter(|r| r.state == ReservationState::Held && r.expire <= ctx.now);
-    (Reply::Done, due.map(|_| Event::ReservationExpired { id }).into_iter().collect())
+    let due = state
+        .reservation(id)
+        .filter(|r| r.state == ReservationState::Held && r.expire <= ctx.now);
+    (
+        Reply::Done,
+        due.map(|_| Event::ReservationExpired { id })
+            .into_iter()
+            .collect(),
+    )
 }
 
 pub(super) fn forget_checkout(state: &State, id: &Arc<str>, ctx: &Ctx) -> (Reply, Vec<Event>) {
     let due = state.checkouts.get(id).is_some_and(|c| c.expire <= ctx.now);
-    (Reply::Done, due.then(|| Event::CheckoutForgotten { checkout_id: Arc::clone(id) }).into_iter().collect())
+    (
+        Reply::Done,
+        due.then(|| Event::CheckoutForgotten {
+            checkout_id: Arc::clone(id),
+        })
+        .into_iter()
+        .collect(),
+    )
 }
 
 fn known(state: &State, id: ReservationId) -> Result<Arc<Reservation>, Rejection> {
-    state.reservation(id).ok_or_else(|| Rejection::UnknownReservation { reservation_id: id.to_string().into() })
+    state
+        .reservation(id)
+        .ok_or_else(|| Rejection::UnknownReservation {
+            reservation_id: id.to_string().into(),
+        })
 }
 
 /// The reservation as `apply` will leave it, for the reply.
-fn changed(reservation: &Reservation, state: ReservationState, ctx: &Ctx, event: Event) -> (Reply, Vec<Event>) {
-    let mut after = Reservation { state, version: ctx.seq, ..reservation.clone() };
+fn changed(
+    reservation: &Reservation,
+    state: ReservationState,
+    ctx: &Ctx,
+    event: Event,
+) -> (Reply, Vec<Event>) {
+    let mut after = Reservation {
+        state,
+        version: ctx.seq,
+        ..reservation.clone()
+    };
     if !after.holds_stock() {
         after.lines.iter_mut().for_each(|line| line.held = 0);
     }

@@ -11,27 +11,56 @@ use crate::reply::Reply;
 use crate::state::State;
 use crate::units::{Time, Unit};
 
-pub(super) fn adjust(state: &State, adjustment: &Adjustment, occurred: Option<Time>, ctx: &Ctx) -> Decided {
+pub(super) fn adjust(
+    state: &State,
+    adjustment: &Adjustment,
+    occurred: Option<Time>,
+    ctx: &Ctx,
+) -> Decided {
     let (sku, product) = known_sku(state, &adjustment.sku, "sku")?;
     let (store, _) = known_store(state, &adjustment.store_id, "store_id")?;
     same_unit(&product, adjustment.unit, "delta.unit")?;
     let occurred = occurred.unwrap_or(ctx.now).min(ctx.now);
     let mut level = state.level(sku, store);
-    let (delta, damaged) = if adjustment.damage { (0, adjustment.delta) } else { (level.effective(adjustment.delta, occurred), 0) };
-    let out_of_range = |value: i64| !(-QUANTITY_THOUSANDTHS_MAX..=QUANTITY_THOUSANDTHS_MAX).contains(&value);
+    let (delta, damaged) = if adjustment.damage {
+        (0, adjustment.delta)
+    } else {
+        (level.effective(adjustment.delta, occurred), 0)
+    };
+    let out_of_range =
+        |value: i64| !(-QUANTITY_THOUSANDTHS_MAX..=QUANTITY_THOUSANDTHS_MAX).contains(&value);
     if level.damaged + damaged < 0 {
-        let problem = format!("only {} thousandths are damaged; no more can be moved back", level.damaged);
-        return Err(Rejection::Invalid { field: "delta".into(), problem });
+        let problem = format!(
+            "only {} thousandths are damaged; no more can be moved back",
+            level.damaged
+        );
+        return Err(Rejection::Invalid {
+            field: "delta".into(),
+            problem,
+        });
     }
     if out_of_range(level.on_hand + delta) || out_of_range(level.damaged + damaged) {
-        let problem = format!("the level would pass {QUANTITY_THOUSANDTHS_MAX} thousandths; check the unit");
-        return Err(Rejection::Invalid { field: "delta".into(), problem });
+        let problem =
+            format!("the level would pass {QUANTITY_THOUSANDTHS_MAX} thousandths; check the unit");
+        return Err(Rejection::Invalid {
+            field: "delta".into(),
+            problem,
+        });
     }
     if delta != 0 {
         level.move_on_hand(delta, occurred, ctx.now);
     }
     level.damaged += damaged;
-    Ok((Reply::Stock { sku, store, level }, vec![Event::StockMoved { sku, store, delta, damaged, occurred }]))
+    Ok((
+        Reply::Stock { sku, store, level },
+        vec![Event::StockMoved {
+            sku,
+            store,
+            delta,
+            damaged,
+            occurred,
+        }],
+    ))
 }
 
 pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx) -> Decided {
@@ -45,9 +74,17 @@ pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx
     // A clock a little ahead is tolerated, but the count must not swallow what is sold until then.
     let as_of = as_of.min(ctx.now);
     let mut level = state.level(sku, store);
-    let on_hand = level.after_count(count.on_hand, as_of).map_err(Rejection::CountTooOld)?;
+    let on_hand = level
+        .after_count(count.on_hand, as_of)
+        .map_err(Rejection::CountTooOld)?;
     level.set_count(on_hand, count.safety, as_of);
-    let event = Event::StockCounted { sku, store, on_hand, safety: count.safety, as_of };
+    let event = Event::StockCounted {
+        sku,
+        store,
+        on_hand,
+        safety: count.safety,
+        as_of,
+    };
     Ok((Reply::Stock { sku, store, level }, vec![event]))
 }
 
@@ -55,8 +92,14 @@ fn same_unit(product: &Product, given: Option<Unit>, field: &str) -> Result<(), 
     match given.filter(|unit| *unit != product.unit) {
         None => Ok(()),
         Some(unit) => {
-            let problem = format!("the product is counted in {:?}, not in {unit:?}", product.unit);
-            Err(Rejection::Invalid { field: field.into(), problem })
+            let problem = format!(
+                "the product is counted in {:?}, not in {unit:?}",
+                product.unit
+            );
+            Err(Rejection::Invalid {
+                field: field.into(),
+                problem,
+            })
         }
     }
 }
