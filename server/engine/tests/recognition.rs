@@ -462,6 +462,16 @@ impl Model {
         self.0.iter().position(|p| p.ids.contains(&id))
     }
 
+    /// Phones (7 to 9) decide only where nothing else is given.
+    fn decisive(ids: &[usize]) -> Vec<usize> {
+        let strong = |id: &&usize| !(7..10).contains(*id);
+        let any = ids.iter().any(|id| strong(&id));
+        ids.iter()
+            .filter(|id| strong(id) || !any)
+            .copied()
+            .collect()
+    }
+
     fn owners(&self, ids: &[usize]) -> Vec<usize> {
         let mut owners = Vec::new();
         for owner in ids.iter().filter_map(|id| self.owner(*id)) {
@@ -502,7 +512,7 @@ impl Model {
         match step {
             Step::Create { customer, ids } => {
                 let ids = with_own(customer, ids);
-                let owners = self.owners(&ids);
+                let owners = self.owners(&Self::decisive(&ids));
                 let taken = owners.first().is_some_and(|o| {
                     let known = &self.0[*o];
                     !known.provisional && customer.is_some() && known.customer != *customer
@@ -516,8 +526,12 @@ impl Model {
                 let ids = with_own(customer, ids);
                 let by_id = customer.and_then(|c| self.owner(c + 10));
                 let may_be = |o: &usize| customer.is_none() || self.0[*o].provisional;
-                let owner =
-                    by_id.or_else(|| ids.iter().filter_map(|id| self.owner(*id)).find(may_be));
+                let owner = by_id.or_else(|| {
+                    Self::decisive(&ids)
+                        .iter()
+                        .filter_map(|id| self.owner(*id))
+                        .find(may_be)
+                });
                 self.upsert(owner, *customer, &ids);
             }
             Step::Add { customer, ids } => {
@@ -538,7 +552,8 @@ impl Model {
                 }
                 // The numbers are in the order of trust by kind; of one kind, the first read counts.
                 let trust = |id: &usize| [0, 0, 0, 0, 1, 1, 1, 2, 2, 2][*id];
-                let known = ids
+                let decisive = Self::decisive(ids);
+                let known = decisive
                     .iter()
                     .filter(|id| self.owner(**id).is_some())
                     .min_by_key(|id| trust(id));
@@ -608,4 +623,29 @@ proptest! {
         }
         world.assert_recoverable();
     }
+}
+
+#[test]
+fn a_phone_alone_never_makes_two_people_one() {
+    let mut world = World::new();
+    let (anna, _) = enrol(
+        &mut world,
+        person("C1", &[card("AAA1"), phone("+393331234567")]),
+    );
+    // A family shares the number: it stays with who had it first.
+    let (bruno, created) = enrol(
+        &mut world,
+        person("C2", &[card("BBB1"), phone("+393331234567")]),
+    );
+    assert!(created);
+    assert_ne!(anna, bruno);
+    assert_eq!(
+        who(&world, &[phone("+393331234567")]),
+        (vec![anna], Some(WEAK_CONFIDENCE))
+    );
+    let left = import(&mut world, "p1", person("C3", &[phone("+393331234567")]));
+    assert_eq!(left, [Warning::IdentifierConflict { index: 1 }]);
+    // Where there is nothing else, the phone says who it is: a retry of an enrolment finds the same person.
+    let (again, created) = enrol(&mut world, person("", &[phone("+393331234567")]));
+    assert_eq!((again, created), (anna, false));
 }

@@ -17,8 +17,8 @@ use crate::state::State;
 
 pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided {
     let mut owner: Option<CustomerId> = None;
-    for (index, seen) in draft.identifiers.iter().enumerate() {
-        let Some(id) = state.identifiers.get(&seen.hash).map(|id| *id) else {
+    for (index, seen) in decisive(&draft.identifiers) {
+        let Some(id) = owner_of(state, seen) else {
             continue;
         };
         if owner.is_some_and(|o| o != id) {
@@ -42,7 +42,8 @@ pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided
     let enrolled_before = existing
         .as_ref()
         .is_some_and(|(_, c)| !c.relation.provisional);
-    let (id, event) = upsert(state, draft, existing, !enrolled_before, ctx)?;
+    let own = without_foreign(state, draft, owner);
+    let (id, event) = upsert(state, &own, existing, !enrolled_before, ctx)?;
     Ok((
         Reply::Customer {
             id,
@@ -59,33 +60,53 @@ pub(super) fn import(
     warnings: &mut impl Extend<Warning>,
     ctx: &Ctx,
 ) -> Result<Option<Event>, Rejection> {
-    let owner_of = |seen: &SeenIdentifier| state.identifiers.get(&seen.hash).map(|id| *id);
     let named = draft
         .identifiers
         .iter()
         .find(|s| s.known.identifier.kind == IdentifierKind::CustomerId);
-    let by_id = named.and_then(owner_of);
+    let by_id = named.and_then(|seen| owner_of(state, seen));
     let may_be = |id: &CustomerId| {
         draft.customer_id.is_empty() || state.customer(*id).is_some_and(|c| c.relation.provisional)
     };
-    let owner = by_id.or_else(|| draft.identifiers.iter().filter_map(owner_of).find(may_be));
-    let existing = owner.and_then(|id| state.customer(id).map(|c| (id, c)));
-    let foreign = |seen: &SeenIdentifier| owner_of(seen).is_some_and(|id| Some(id) != owner);
-    warnings.extend(
-        (0..draft.identifiers.len())
-            .filter(|i| foreign(&draft.identifiers[*i]))
-            .map(|index| Warning::IdentifierConflict { index }),
-    );
-    let own = CustomerDraft {
-        identifiers: draft
-            .identifiers
-            .iter()
-            .filter(|s| !foreign(s))
-            .cloned()
-            .collect(),
-        ..draft.clone()
+    let by_others = || {
+        let owners = decisive(&draft.identifiers).filter_map(|(_, seen)| owner_of(state, seen));
+        owners.into_iter().find(may_be)
     };
+    let owner = by_id.or_else(by_others);
+    let existing = owner.and_then(|id| state.customer(id).map(|c| (id, c)));
+    let foreign = |seen: &SeenIdentifier| owner_of(state, seen).is_some_and(|id| Some(id) != owner);
+    let left = (0..draft.identifiers.len()).filter(|i| foreign(&draft.identifiers[*i]));
+    warnings.extend(left.map(|index| Warning::IdentifierConflict { index }));
+    let own = without_foreign(state, draft, owner);
     Ok(upsert(state, &own, existing, true, ctx)?.1)
+}
+
+fn owner_of(state: &State, seen: &SeenIdentifier) -> Option<CustomerId> {
+    state.identifiers.get(&seen.hash).map(|id| *id)
+}
+
+/// Identifiers that say who a person is, with their positions: the strong ones. Phones and devices are shared and
+/// recycled, so they count only where there is nothing else.
+pub(super) fn decisive(
+    identifiers: &[SeenIdentifier],
+) -> impl Iterator<Item = (usize, &SeenIdentifier)> {
+    let strong = |seen: &SeenIdentifier| seen.known.identifier.kind.is_strong();
+    let any_strong = identifiers.iter().any(strong);
+    let counts = move |(_, seen): &(usize, &SeenIdentifier)| strong(seen) || !any_strong;
+    identifiers.iter().enumerate().filter(counts)
+}
+
+/// The draft without identifiers that belong to somebody else than `owner`: those stay where they are.
+fn without_foreign(
+    state: &State,
+    draft: &CustomerDraft,
+    owner: Option<CustomerId>,
+) -> CustomerDraft {
+    let own = |seen: &&SeenIdentifier| owner_of(state, seen).is_none_or(|id| Some(id) == owner);
+    CustomerDraft {
+        identifiers: draft.identifiers.iter().filter(own).cloned().collect(),
+        ..draft.clone()
+    }
 }
 
 /// A customer for a sale with an identifier nobody knows.
@@ -99,7 +120,13 @@ pub(super) fn provisional(
         customer_id: own_id(id),
         ..Personal::default()
     };
-    let identifiers = add_new(&mut personal, identifiers);
+    // A shared phone stays with whoever had it first.
+    let own: Vec<SeenIdentifier> = identifiers
+        .iter()
+        .filter(|seen| owner_of(state, seen).is_none())
+        .cloned()
+        .collect();
+    let identifiers = add_new(&mut personal, &own);
     let relation = Relation {
         provisional: true,
         version: ctx.seq,

@@ -144,16 +144,15 @@ fn customer_of(
     warnings: &mut SmallVec<[Warning; 1]>,
     events: &mut Vec<Event>,
 ) -> Option<CustomerId> {
-    let known = identifiers
-        .iter()
-        .filter_map(|s| Some((s.known.identifier.kind, *state.identifiers.get(&s.hash)?)));
-    let known: SmallVec<[_; 4]> = known.collect();
-    match known.iter().min_by_key(|(kind, _)| *kind) {
+    let owner = |seen: &SeenIdentifier| state.identifiers.get(&seen.hash).map(|id| *id);
+    let deciding = customers::decisive(identifiers)
+        .filter_map(|(_, seen)| Some((seen.known.identifier.kind, owner(seen)?)));
+    match deciding.min_by_key(|(kind, _)| *kind) {
         Some((_, customer)) => {
-            if known.iter().any(|(_, other)| other != customer) {
+            if identifiers.iter().filter_map(owner).any(|o| o != customer) {
                 warnings.push(Warning::AmbiguousCustomer);
             }
-            Some(*customer)
+            Some(customer)
         }
         None if identifiers.is_empty() => None,
         None => {
