@@ -39,7 +39,7 @@ help: ## List the targets
 
 demo: setup ## Build, start a server with a generated Italian retailer, show the tour (ARGS=--once ends after it)
 	$(call step,Build the server and the command line)
-	$(CARGO_BUILD) --package tillside-server --package tillside-client
+	$(CARGO_BUILD) --workspace --bins
 	$(call step,Demo)
 	@exec $(BIN)/tillside demo $(ARGS)
 

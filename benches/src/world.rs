@@ -29,7 +29,7 @@ const EVENTS_PER_BATCH: usize = 4096;
 pub struct Size {
     /// Stores, spread over Italy.
     pub stores: u32,
-    /// Products; see [`World::stores_of`] for how many stores have each.
+    /// Products.
     pub products: u32,
     /// Customers with a card and an e-mail address each.
     pub customers: u64,

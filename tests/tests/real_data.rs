@@ -27,8 +27,11 @@ struct Query {
     max_distance_meters: f64,
 }
 
+/// What the reference answers: status, store, millimetres.
+type Expected = (String, String, u64);
+
 /// The reference's Italian queries on few products, with what it answers: (status, store, millimetres).
-fn reference_queries(folder: &Path) -> Result<Vec<(Query, (String, String, u64))>> {
+fn reference_queries(folder: &Path) -> Result<Vec<(Query, Expected)>> {
     let reference = folder.join("../reference");
     let mut answers = std::collections::HashMap::new();
     for row in read_csv(&reference.join("bopis_answers_dev.csv"))?.records() {
@@ -127,7 +130,7 @@ async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
 }
 
 /// (status, store, millimetres) in the reference's words.
-fn in_reference_words(plan: &v1::FulfillmentPlan) -> (String, String, u64) {
+fn in_reference_words(plan: &v1::FulfillmentPlan) -> Expected {
     let millimetres = |meters: f64| (meters * 1e3).round() as u64;
     match plan.outcome() {
         v1::PlanOutcome::Matched => {
