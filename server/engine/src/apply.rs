@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
+use crate::active_offers::ActiveOffer;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
 use crate::ctx::Ctx;
@@ -85,6 +86,22 @@ impl Touched {
 pub fn apply(state: &State, events: &[Event], ctx: &Ctx, touched: &mut Touched) {
     for event in events {
         apply_one(state, event, ctx, touched);
+    }
+    let categories: Vec<(CategoryId, &Arc<str>)> = events
+        .iter()
+        .filter_map(|e| match e {
+            Event::CategoryAdded { id, path } => Some((*id, path)),
+            _ => None,
+        })
+        .collect();
+    if !categories.is_empty() {
+        let mut active = state.active_offers.get().as_ref().clone();
+        for offer in &mut active {
+            categories
+                .iter()
+                .for_each(|(id, path)| offer.learn(*id, path));
+        }
+        state.active_offers.set(active);
     }
     // The index is replaced whole, so once a command, not once a store.
     let stores = events.iter().filter_map(|e| {
@@ -273,6 +290,8 @@ fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut T
     if !product.plu.is_empty() {
         state.plus.insert(Arc::clone(&product.plu), id);
     }
+    // After the product is in its table: see the field.
+    state.catalog_version.fetch_add(1, Ordering::AcqRel);
     touched.products.insert(id);
 }
 
@@ -317,16 +336,16 @@ fn set_offer(state: &State, offer: Offer, touched: &mut Touched) {
     let id = Arc::clone(&offer.terms.offer_id);
     let offer = Arc::new(offer);
     state.offers.insert(Arc::clone(&id), Arc::clone(&offer));
-    let mut active: Vec<Arc<Offer>> = state
+    let mut active: Vec<ActiveOffer> = state
         .active_offers
         .get()
         .iter()
-        .filter(|o| o.terms.offer_id != id)
+        .filter(|a| a.offer.terms.offer_id != id)
         .cloned()
         .collect();
     if !offer.archived {
-        let at = active.partition_point(|o| o.terms.offer_id < id);
-        active.insert(at, offer);
+        let at = active.partition_point(|a| a.offer.terms.offer_id < id);
+        active.insert(at, ActiveOffer::of(offer, state));
     }
     state.active_offers.set(active);
     touched.offers.insert(id);
@@ -572,13 +591,13 @@ impl State {
             .collect();
         requests.sort_unstable();
         *lock(&self.request_order) = requests.into_iter().map(|(_, key)| key).collect();
-        let mut active: Vec<Arc<Offer>> = self
+        let mut active: Vec<ActiveOffer> = self
             .offers
             .iter()
             .filter(|o| !o.archived)
-            .map(|o| Arc::clone(&o))
+            .map(|o| ActiveOffer::of(Arc::clone(&o), self))
             .collect();
-        active.sort_by(|a, b| a.terms.offer_id.cmp(&b.terms.offer_id));
+        active.sort_by(|a, b| a.offer.terms.offer_id.cmp(&b.offer.terms.offer_id));
         self.active_offers.set(active);
         self.store_index.set(StoreIndex::build(
             self.stores

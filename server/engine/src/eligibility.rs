@@ -1,14 +1,15 @@
 //! May this offer be made at all? Each exclusion has one machine-readable reason, the first that applies in the order
 //! below. How good an offer is belongs to `ranking`.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
-use crate::catalog::CATEGORY_SEPARATOR;
+use crate::active_offers::ActiveOffer;
+use crate::catalog::CategoryId;
 use crate::customer::{Customer, Relation};
 use crate::ids::{SkuId, StoreId};
-use crate::offer::{Channel, Offer, OfferTerms};
+use crate::offer::{Channel, OfferTerms};
 use crate::state::State;
-use crate::units::{Money, Time};
+use crate::units::{Currency, Money, Time};
 
 /// A line of the basket.
 #[derive(Clone, Debug)]
@@ -69,102 +70,81 @@ pub enum ExclusionReason {
 #[derive(Clone, Debug)]
 pub(crate) struct SeenLine {
     pub(crate) sku: Option<SkuId>,
-    pub(crate) category: Option<Arc<str>>,
+    pub(crate) category: Option<CategoryId>,
     pub(crate) restricted: bool,
     pub(crate) net: Money,
     pub(crate) vat_rate_basis_points: u32,
 }
 
-pub(crate) fn see_basket(state: &State, basket: &[BasketItem]) -> Vec<SeenLine> {
+pub(crate) fn see_basket(state: &State, basket: &[BasketItem]) -> SeenBasket {
     let see = |item: &BasketItem| {
         let product = item.sku.and_then(|sku| state.products.get(sku));
         SeenLine {
             sku: item.sku,
-            category: product
-                .as_ref()
-                .and_then(|p| state.category_path(p.category?)),
+            category: product.as_ref().and_then(|p| p.category),
             restricted: product.is_some_and(|p| p.promotion_restricted),
             net: item.net,
             vat_rate_basis_points: item.vat_rate_basis_points,
         }
     };
-    basket.iter().map(see).collect()
+    let mut totals: SmallVec<[(Currency, i64); 1]> = SmallVec::new();
+    for item in basket {
+        match totals.iter_mut().find(|(c, _)| *c == item.net.currency) {
+            Some((_, total)) => *total = total.saturating_add(item.net.minor),
+            None => totals.push((item.net.currency, item.net.minor)),
+        }
+    }
+    SeenBasket {
+        lines: basket.iter().map(see).collect(),
+        totals,
+    }
 }
 
-/// Whether a category lies in one of the targets: the same path, or one below it.
-pub(crate) fn in_categories(targets: &[Arc<str>], path: &str) -> bool {
-    let below = |target: &Arc<str>| {
-        path.strip_prefix(target.as_ref())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(CATEGORY_SEPARATOR))
-    };
-    targets.iter().any(below)
-}
-
-impl OfferTerms {
-    /// Whether the offer is about the whole basket.
-    pub(crate) fn is_for_all(&self) -> bool {
-        self.target_skus.is_empty() && self.target_categories.is_empty()
-    }
-
-    pub(crate) fn targets(&self, line: &SeenLine) -> bool {
-        self.is_for_all()
-            || line
-                .sku
-                .is_some_and(|sku| self.target_skus.binary_search(&sku).is_ok())
-            || line
-                .category
-                .as_ref()
-                .is_some_and(|path| in_categories(&self.target_categories, path))
-    }
+/// A basket seen, with its net amount in each currency.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenBasket {
+    pub(crate) lines: Vec<SeenLine>,
+    totals: SmallVec<[(Currency, i64); 1]>,
 }
 
 /// Why an offer may not be made; `None`: it may.
 pub(crate) fn excluded(
     state: &State,
-    offer: &Offer,
+    active: &ActiveOffer,
     query: &OfferQuery<'_>,
-    basket: &[SeenLine],
+    basket: &SeenBasket,
 ) -> Option<ExclusionReason> {
-    let terms = &offer.terms;
+    let terms = &active.offer.terms;
     let relation = query.customer.map(|c| c.relation.as_ref());
-    let checks = [
-        (
-            terms.start.is_some_and(|start| query.now < start),
-            ExclusionReason::NotStarted,
-        ),
-        (
-            terms.end.is_some_and(|end| query.now >= end),
-            ExclusionReason::Ended,
-        ),
-        (
-            !terms.stores.is_empty()
-                && query
-                    .store
-                    .is_none_or(|s| terms.stores.binary_search(&s).is_err()),
-            ExclusionReason::Store,
-        ),
-        (
-            !terms.channels.is_empty() && !terms.channels.contains(&query.channel),
-            ExclusionReason::Channel,
-        ),
-        (!in_segment(terms, relation), ExclusionReason::Segment),
-        (
-            !has_consents(terms, relation),
-            ExclusionReason::ConsentMissing,
-        ),
-        (
-            !reaches_minimum(terms, basket),
-            ExclusionReason::MinimumBasket,
-        ),
-    ];
-    if let Some((_, reason)) = checks.into_iter().find(|(applies, _)| *applies) {
-        return Some(reason);
+    if terms.start.is_some_and(|start| query.now < start) {
+        return Some(ExclusionReason::NotStarted);
     }
-    let in_basket = || basket.iter().filter(|line| terms.targets(line));
-    if in_basket().next().is_some() {
-        return in_basket()
-            .all(|l| l.restricted)
-            .then_some(ExclusionReason::PromotionRestricted);
+    if terms.end.is_some_and(|end| query.now >= end) {
+        return Some(ExclusionReason::Ended);
+    }
+    let here = |store| terms.stores.binary_search(&store).is_ok();
+    if !terms.stores.is_empty() && !query.store.is_some_and(here) {
+        return Some(ExclusionReason::Store);
+    }
+    if !terms.channels.is_empty() && !terms.channels.contains(&query.channel) {
+        return Some(ExclusionReason::Channel);
+    }
+    if !in_segment(terms, relation) {
+        return Some(ExclusionReason::Segment);
+    }
+    if !has_consents(terms, relation) {
+        return Some(ExclusionReason::ConsentMissing);
+    }
+    if !reaches_minimum(terms, basket) {
+        return Some(ExclusionReason::MinimumBasket);
+    }
+    let mut targets = basket
+        .lines
+        .iter()
+        .filter(|l| active.targets(l.sku, l.category));
+    if let Some(first) = targets.next() {
+        let all_restricted = first.restricted && targets.all(|l| l.restricted);
+        return all_restricted.then_some(ExclusionReason::PromotionRestricted);
     }
     if terms.target_in_basket {
         return Some(ExclusionReason::NoTargetInBasket);
@@ -194,9 +174,9 @@ fn has_consents(terms: &OfferTerms, relation: Option<&Relation>) -> bool {
         .all(|purpose| relation.is_some_and(|r| r.consents_to(*purpose)))
 }
 
-fn reaches_minimum(terms: &OfferTerms, basket: &[SeenLine]) -> bool {
+fn reaches_minimum(terms: &OfferTerms, basket: &SeenBasket) -> bool {
     terms.minimum_basket.is_none_or(|minimum| {
-        let same = basket.iter().filter(|l| l.net.currency == minimum.currency);
-        same.map(|l| l.net.minor).sum::<i64>() >= minimum.minor
+        let same = basket.totals.iter().find(|(c, _)| *c == minimum.currency);
+        same.map_or(0, |(_, total)| *total) >= minimum.minor
     })
 }

@@ -4,6 +4,7 @@
 //! no transport and no database. Time and order come in through [`ctx::Ctx`]. [`decide::decide`] answers and says what
 //! happens; [`apply::apply`] is the only way state changes. The same commands give the same state, bit for bit.
 
+pub mod active_offers;
 pub mod apply;
 pub mod barcode;
 pub mod catalog;

@@ -56,6 +56,12 @@ pub struct Weighted<T> {
     pub weight: u32,
 }
 
+/// How many favourites fit without an allocation: what a till shows, and one.
+const TOP_INLINE: usize = 4;
+
+/// Favourites with their shares.
+pub type Top<T> = SmallVec<[(T, f64); TOP_INLINE]>;
+
 /// Net spend in one currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spend {
@@ -170,12 +176,12 @@ impl History {
     }
 
     /// The best `k` products with their share of all weights kept, best first; ties by id.
-    pub fn top_products(&self, k: usize) -> Vec<(SkuId, f64)> {
+    pub fn top_products(&self, k: usize) -> Top<SkuId> {
         top(&self.products, k)
     }
 
     /// The best `k` categories, likewise.
-    pub fn top_categories(&self, k: usize) -> Vec<(CategoryId, f64)> {
+    pub fn top_categories(&self, k: usize) -> Top<CategoryId> {
         top(&self.categories, k)
     }
 
@@ -230,14 +236,28 @@ fn add<T: Ord + Copy>(list: &mut Vec<Weighted<T>>, item: T, weight: u32, max: us
     }
 }
 
-fn top<T: Ord + Copy>(list: &[Weighted<T>], k: usize) -> Vec<(T, f64)> {
-    let total: u64 = list.iter().map(|w| u64::from(w.weight)).sum();
-    let mut order: Vec<&Weighted<T>> = list.iter().collect();
-    order.sort_by(|a, b| b.weight.cmp(&a.weight).then(a.item.cmp(&b.item)));
-    order
-        .iter()
-        .take(k)
-        .map(|w| (w.item, f64::from(w.weight) / total.max(1) as f64))
+/// Keeps the best `k` while it looks at each once: lists are long, `k` is short, and a recognition does this twice.
+fn top<T: Ord + Copy>(list: &[Weighted<T>], k: usize) -> Top<T> {
+    let mut best: SmallVec<[Weighted<T>; TOP_INLINE]> = SmallVec::new();
+    let mut total = 0;
+    for entry in list {
+        total += u64::from(entry.weight);
+        let before = |other: &Weighted<T>| {
+            (other.weight, std::cmp::Reverse(other.item))
+                > (entry.weight, std::cmp::Reverse(entry.item))
+        };
+        if best.len() == k {
+            match best.last() {
+                Some(worst) if !before(worst) => best.pop(),
+                _ => continue,
+            };
+        }
+        let at = best.iter().take_while(|other| before(other)).count();
+        best.insert(at, *entry);
+    }
+    let total = total.max(1) as f64;
+    best.iter()
+        .map(|w| (w.item, f64::from(w.weight) / total))
         .collect()
 }
 
@@ -271,6 +291,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_top_is_the_head_of_the_sorted_list(weights in prop::collection::vec(0u32..6, 0..40), k in 0usize..12) {
+            let list: Vec<_> = weights.iter().zip(0..).map(|(weight, item)| Weighted { item, weight: *weight }).collect();
+            let total: u32 = weights.iter().sum();
+            let mut sorted = list.clone();
+            sorted.sort_by_key(|w| (std::cmp::Reverse(w.weight), w.item));
+            let expect: Vec<_> = sorted.iter().take(k).map(|w| (w.item, f64::from(w.weight) / f64::from(total.max(1)))).collect();
+            prop_assert_eq!(top(&list, k).to_vec(), expect);
+        }
+
         // The naive model keeps every receipt and computes the profile from scratch in floating point.
         #[test]
         fn a_history_equals_the_naive_recount(receipts in prop::collection::vec((0i64..700, prop::collection::btree_set(0u32..40, 0..6), -5_000i64..20_000, 0i64..2), 1..60)) {

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use crate::active_offers::ActiveOffer;
+use crate::catalog::CategoryId;
 use crate::customer::{Customer, Purpose};
 pub use crate::eligibility::{BasketItem, ExclusionReason, OfferQuery};
-use crate::eligibility::{SeenLine, excluded, in_categories, see_basket};
+use crate::eligibility::{SeenBasket, SeenLine, excluded, see_basket};
+use crate::ids::SkuId;
 use crate::offer::{Offer, OfferTerms, OutcomeCounts, Reward};
+use crate::profile::{WEIGHT_ONE, Weighted, decayed};
 use crate::state::State;
 use crate::units::{Money, mul_div_round};
 
@@ -63,70 +67,87 @@ pub fn rank_offers(state: &State, query: &OfferQuery<'_>) -> OfferDecision {
     let taste = query
         .customer
         .filter(|c| c.relation.consents_to(Purpose::Profiling))
-        .map(|c| Taste::of(state, c, query.now.day()));
-    let mut exclusions = Vec::new();
+        .map(|c| Taste::of(c, query.now.day()));
+    // Offers are in id order, so positions compare as ids do, and nothing below has to look at an id again.
+    let mut reasons: Vec<Option<ExclusionReason>> = Vec::with_capacity(offers.len());
     let mut scored: Vec<Scored<'_>> = Vec::new();
-    for offer in offers.iter() {
-        match excluded(state, offer, query, &basket) {
-            Some(reason) => exclusions.push((Arc::clone(&offer.terms.offer_id), reason)),
-            None => scored.push(score(state, offer, &basket, taste.as_ref())),
+    for (position, active) in offers.iter().enumerate() {
+        let reason = excluded(state, active, query, &basket);
+        reasons.push(reason);
+        if reason.is_none() {
+            scored.push(score(state, (position, active), &basket, taste.as_ref()));
         }
     }
-    scored.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then_with(|| a.offer.terms.offer_id.cmp(&b.offer.terms.offer_id))
-    });
-    let lower = scored.split_off(scored.len().min(query.max_offers));
-    exclusions.extend(lower.into_iter().map(|s| {
-        (
-            Arc::clone(&s.offer.terms.offer_id),
-            ExclusionReason::RankedLower,
-        )
-    }));
-    exclusions.sort_by(|a, b| a.0.cmp(&b.0));
-    let ranked = scored.into_iter().map(|s| s.explained(&basket)).collect();
+    let mut order: Vec<(f64, u32)> = scored
+        .iter()
+        .zip(0..)
+        .map(|(s, at)| (s.score, at))
+        .collect();
+    order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    for (_, at) in order.iter().skip(query.max_offers) {
+        reasons[scored[*at as usize].position] = Some(ExclusionReason::RankedLower);
+    }
+    let best = order
+        .iter()
+        .take(query.max_offers)
+        .map(|(_, at)| &scored[*at as usize]);
+    let ranked = best.map(|s| s.explained(state, &basket)).collect();
+    let exclude = |(active, reason): (&ActiveOffer, Option<ExclusionReason>)| {
+        Some((Arc::clone(&active.offer.terms.offer_id), reason?))
+    };
     OfferDecision {
         ranked,
-        exclusions,
+        exclusions: offers.iter().zip(reasons).filter_map(exclude).collect(),
         personalised: taste.is_some(),
     }
 }
 
 struct Scored<'a> {
-    offer: &'a Arc<Offer>,
+    active: &'a ActiveOffer,
+    /// Its place among all active offers.
+    position: usize,
     propensity: f64,
     context_weight: f64,
     lever: f64,
     score: f64,
-    /// Aged purchases of the targets, and what they were.
-    affinity: Option<(f64, Arc<str>)>,
+    /// Aged purchases of the strongest target.
+    affinity: Option<Affinity>,
     seen: OutcomeCounts,
+}
+
+/// Aged purchases of a target, and which it is.
+#[derive(Clone, Copy, Debug)]
+struct Affinity {
+    weight: f64,
+    of: Target,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Product,
+    Category(CategoryId),
 }
 
 fn score<'a>(
     state: &State,
-    offer: &'a Arc<Offer>,
-    basket: &[SeenLine],
+    (position, active): (usize, &'a ActiveOffer),
+    basket: &SeenBasket,
     taste: Option<&Taste>,
 ) -> Scored<'a> {
-    let terms = &offer.terms;
-    let seen = state
-        .outcomes
-        .get(&terms.offer_id)
-        .map(|o| *o)
-        .unwrap_or_default();
-    let affinity = taste.and_then(|t| t.affinity(terms));
+    let terms = &active.offer.terms;
+    let seen = state.outcomes.get(&terms.offer_id);
+    let seen = seen.map(|o| *o).unwrap_or_default();
+    let affinity = taste.and_then(|t| t.affinity(active));
     let learned = learned_propensity(terms, &seen);
-    let propensity = affinity
-        .as_ref()
-        .map_or(learned, |(weight, _)| with_affinity(learned, *weight));
-    let hit = !terms.is_for_all() && basket.iter().any(|l| !l.restricted && terms.targets(l));
+    let propensity = affinity.map_or(learned, |a| with_affinity(learned, a.weight));
+    let hits = |l: &SeenLine| !l.restricted && active.targets(l.sku, l.category);
+    let hit = !active.is_for_all() && basket.lines.iter().any(hits);
     let context_weight = if hit { IN_BASKET_WEIGHT } else { 1.0 };
     let lever = f64::from(terms.lever_thousandths) / 1000.0;
     let score = propensity * context_weight * terms.value.minor as f64 * lever;
     Scored {
-        offer,
+        active,
+        position,
         propensity,
         context_weight,
         lever,
@@ -150,68 +171,73 @@ fn with_affinity(propensity: f64, weight: f64) -> f64 {
     odds / (odds + 1.0 - propensity).max(f64::MIN_POSITIVE)
 }
 
-/// What the customer buys, resolved once for all offers.
-struct Taste<'a> {
-    customer: &'a Customer,
-    today: i64,
-    categories: Vec<(Arc<str>, f64)>,
+/// What the customer buys, aged to today once for all offers; the strongest first.
+struct Taste {
+    categories: Vec<Weighted<CategoryId>>,
+    products: Vec<Weighted<SkuId>>,
 }
 
-impl<'a> Taste<'a> {
-    fn of(state: &State, customer: &'a Customer, today: i64) -> Self {
-        let weigh = |w: &crate::profile::Weighted<crate::catalog::CategoryId>| {
-            Some((
-                state.category_path(w.item)?,
-                customer.history.category_weight(w.item, today),
-            ))
-        };
+impl Taste {
+    fn of(customer: &Customer, today: i64) -> Self {
+        let days = today - customer.history.aged_to_day;
         Taste {
-            customer,
-            today,
-            categories: customer
-                .history
-                .categories
-                .iter()
-                .filter_map(weigh)
-                .collect(),
+            categories: strongest_first(&customer.history.categories, days),
+            products: strongest_first(&customer.history.products, days),
         }
     }
 
     /// The strongest of the targets; `None` where none was bought, or the offer is about everything.
-    fn affinity(&self, terms: &OfferTerms) -> Option<(f64, Arc<str>)> {
-        let by_category = self
-            .categories
-            .iter()
-            .filter(|(path, _)| in_categories(&terms.target_categories, path));
-        let category = by_category
-            .max_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(path, weight)| (*weight, Arc::clone(path)));
-        let skus = terms
-            .target_skus
-            .iter()
-            .map(|sku| self.customer.history.product_weight(*sku, self.today));
-        let product = skus
-            .max_by(f64::total_cmp)
-            .map(|weight| (weight, Arc::from("")));
-        let better = |a: (f64, Arc<str>), b: (f64, Arc<str>)| if b.0 > a.0 { b } else { a };
-        let best = match (category, product) {
-            (Some(a), Some(b)) => better(a, b),
-            (a, b) => a.or(b)?,
-        };
-        (best.0 > 0.0).then_some(best)
+    fn affinity(&self, active: &ActiveOffer) -> Option<Affinity> {
+        let purchases = |weight: u32| f64::from(weight) / f64::from(WEIGHT_ONE);
+        let category = active
+            .has_categories()
+            .then(|| self.categories.iter().find(|w| active.covers(w.item)))
+            .flatten();
+        let skus = &active.offer.terms.target_skus;
+        let product = (!skus.is_empty())
+            .then(|| {
+                self.products
+                    .iter()
+                    .find(|w| skus.binary_search(&w.item).is_ok())
+            })
+            .flatten();
+        let category = category.map(|w| Affinity {
+            weight: purchases(w.weight),
+            of: Target::Category(w.item),
+        });
+        let product = product.map(|w| Affinity {
+            weight: purchases(w.weight),
+            of: Target::Product,
+        });
+        match (category, product) {
+            (Some(c), Some(p)) => Some(if p.weight > c.weight { p } else { c }),
+            (c, p) => c.or(p),
+        }
     }
 }
 
+/// The list aged by `days`, without what has faded, by weight; ties by item.
+fn strongest_first<T: Ord + Copy>(list: &[Weighted<T>], days: i64) -> Vec<Weighted<T>> {
+    let aged = list.iter().map(|w| Weighted {
+        item: w.item,
+        weight: decayed(w.weight, days),
+    });
+    let mut aged: Vec<_> = aged.filter(|w| w.weight > 0).collect();
+    aged.sort_unstable_by(|a, b| b.weight.cmp(&a.weight).then(a.item.cmp(&b.item)));
+    aged
+}
+
 impl Scored<'_> {
-    fn explained(self, basket: &[SeenLine]) -> RankedOffer {
-        let terms = &self.offer.terms;
+    fn explained(&self, state: &State, basket: &SeenBasket) -> RankedOffer {
+        let terms = &self.active.offer.terms;
         let mut reasons = Vec::new();
-        match &self.affinity {
-            Some((weight, path)) if path.is_empty() => {
-                reasons.push(format!("bought this product {weight:.1} times lately"))
-            }
-            Some((weight, path)) => reasons.push(format!("bought {path} {weight:.1} times lately")),
-            None => {}
+        if let Some(Affinity { weight, of }) = self.affinity {
+            let what = match of {
+                Target::Product => None,
+                Target::Category(id) => state.category_path(id),
+            };
+            let what = what.as_deref().unwrap_or("this product");
+            reasons.push(format!("bought {what} {weight:.1} times lately"));
         }
         if self.context_weight > 1.0 {
             reasons.push("fits what is in the basket".into());
@@ -236,8 +262,8 @@ impl Scored<'_> {
             reasons.push("open to everybody".into());
         }
         RankedOffer {
-            line_rewards: line_rewards(terms, basket),
-            offer: Arc::clone(self.offer),
+            line_rewards: line_rewards(self.active, &basket.lines),
+            offer: Arc::clone(&self.active.offer),
             propensity: self.propensity,
             context_weight: self.context_weight,
             lever: self.lever,
@@ -248,14 +274,16 @@ impl Scored<'_> {
 }
 
 /// What comes off each target line: the reward of the whole, split to the cent by the largest remainders.
-fn line_rewards(terms: &OfferTerms, basket: &[SeenLine]) -> Vec<LineReward> {
+fn line_rewards(active: &ActiveOffer, basket: &[SeenLine]) -> Vec<LineReward> {
+    let terms = &active.offer.terms;
     let currency = match terms.reward {
         Reward::AmountOff(amount) => Some(amount.currency),
         Reward::PercentOff(_) => None,
         Reward::ExtraPoints(_) => return Vec::new(),
     };
-    let eligible =
-        |l: &&(usize, &SeenLine)| !l.1.restricted && l.1.net.minor > 0 && terms.targets(l.1);
+    let eligible = |l: &&(usize, &SeenLine)| {
+        !l.1.restricted && l.1.net.minor > 0 && active.targets(l.1.sku, l.1.category)
+    };
     let lines: Vec<(usize, &SeenLine)> = basket.iter().enumerate().collect();
     let lines: Vec<(usize, &SeenLine)> = lines.iter().filter(eligible).copied().collect();
     // Amounts of different currencies are never added: the first target line's currency is the one discounted.

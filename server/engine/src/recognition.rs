@@ -35,8 +35,11 @@ pub enum Recognition {
 /// Confidence of a match on shared identifiers alone (phone, device).
 pub const WEAK_CONFIDENCE: f64 = 0.6;
 
-/// Finds the customer of some identifiers.
-pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]) -> Recognition {
+/// Whom some identifiers belong to, in the order they name them, and which of them each.
+pub fn resolve(
+    state: &State,
+    identifiers: &[(IdentifierKind, IdentifierHash)],
+) -> SmallVec<[(CustomerId, Matched); 1]> {
     let mut found: SmallVec<[(CustomerId, Matched); 1]> = SmallVec::new();
     for (position, (_, hash)) in identifiers.iter().enumerate() {
         let Some(id) = state.identifiers.get(hash).map(|id| *id) else {
@@ -47,6 +50,20 @@ pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]
             None => found.push((id, SmallVec::from_slice(&[position]))),
         }
     }
+    found
+}
+
+/// How sure a match of these identifiers is.
+pub fn confidence(identifiers: &[(IdentifierKind, IdentifierHash)], matched: &Matched) -> f64 {
+    let strong = matched
+        .iter()
+        .any(|position| identifiers[*position].0.is_strong());
+    if strong { 1.0 } else { WEAK_CONFIDENCE }
+}
+
+/// Finds the customer of some identifiers.
+pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]) -> Recognition {
+    let found = resolve(state, identifiers);
     let mut customers = found
         .into_iter()
         .filter_map(|(id, matched)| Some((id, state.customer(id)?, matched)));
@@ -57,13 +74,10 @@ pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]
     if !rest.is_empty() {
         return Recognition::Ambiguous([(id, customer, matched)].into_iter().chain(rest).collect());
     }
-    let strong = matched
-        .iter()
-        .any(|position| identifiers[*position].0.is_strong());
     Recognition::Matched {
         id,
         customer,
+        confidence: confidence(identifiers, &matched),
         matched,
-        confidence: if strong { 1.0 } else { WEAK_CONFIDENCE },
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::active_offers::ActiveOffer;
 use crate::barcode::Embedded;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
@@ -159,7 +160,7 @@ pub struct State {
     /// Offers.
     pub offers: Table<Arc<str>, Arc<Offer>>,
     /// Offers that are not archived, in id order, for ranking.
-    pub active_offers: Published<Vec<Arc<Offer>>>,
+    pub active_offers: Published<Vec<ActiveOffer>>,
     /// What became of offers.
     pub outcomes: Table<Arc<str>, OutcomeCounts>,
     /// Reservations.
@@ -190,6 +191,9 @@ pub struct State {
     pub next_reservation: AtomicU64,
     /// Receipts taken.
     pub transactions: AtomicU64,
+    /// Counts changes of products in this process, each after it can be read: what was made of names read since a value
+    /// was seen is up to date while the value stays. Not kept on disk.
+    pub catalog_version: AtomicU64,
 }
 
 /// A scanned or named item, found.
