@@ -14,7 +14,7 @@ if ! command -v valgrind >/dev/null; then
     exit 0
 fi
 
-cargo build --release --quiet --package tillside-benches --bin tillside-instructions
+cargo build --release --quiet --workspace --bin tillside-instructions
 program=${CARGO_TARGET_DIR:-target}/release/tillside-instructions
 
 count() {

@@ -11,6 +11,7 @@ use tillside_engine::state::State;
 use tillside_engine::units::Time;
 
 use crate::clock::Clock;
+use crate::profile_cache::ProfileCache;
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
 use crate::server::Digester;
 
@@ -45,6 +46,8 @@ pub struct App {
     pub clock: Clock,
     /// How identifiers and barcodes are read.
     pub reading: Arc<Reading>,
+    /// Encoded profiles of those who were recognised last.
+    pub profiles: Arc<ProfileCache>,
     /// Facts about the process.
     pub about: About,
     /// Computes the digest of everything on disk.

@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod keys;
 pub mod logging;
+pub mod profile_cache;
 pub mod requests;
 pub mod sequencer;
 pub mod server;

@@ -273,6 +273,7 @@ impl Opened {
             options,
         )?;
         let app = App {
+            profiles: Arc::default(),
             state: self.state,
             sequencer,
             clock,

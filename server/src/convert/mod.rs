@@ -13,5 +13,7 @@ pub mod ingest;
 pub mod offer;
 pub mod paging;
 pub mod profile;
+pub mod profile_bytes;
 pub mod stock;
 pub mod values;
+pub mod wire;

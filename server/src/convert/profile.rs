@@ -1,7 +1,11 @@
 //! What is shown of a customer. The rules of privacy live here and nowhere else: without consent to profiling nothing that
 //! comes from the purchase history leaves the server, and a till sees the least.
 
-use tillside_engine::customer::{Contacts, Customer, KnownIdentifier, Purpose};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tillside_engine::catalog::{CATEGORY_SEPARATOR, Product, Store};
+use tillside_engine::customer::{Consent, Contacts, Customer, KnownIdentifier, Purpose};
 use tillside_engine::profile::{History, Spend};
 use tillside_engine::recognition::Recognition;
 use tillside_engine::state::State;
@@ -39,84 +43,183 @@ impl View {
     }
 }
 
-/// The profile of a customer.
-pub fn profile(state: &State, customer: &Customer, view: View) -> v1::CustomerProfile {
-    let (personal, relation, history) = (&customer.personal, &customer.relation, &customer.history);
-    let mut shown = v1::CustomerProfile {
-        customer_id: personal.customer_id.clone(),
-        display_name: if view == View::Full {
-            whole_name(&personal.contacts)
-        } else {
-            short_name(&personal.contacts)
-        },
-        provisional: relation.provisional,
-        points_available: history.points,
-        etag: relation.version.0.to_string(),
-        ..v1::CustomerProfile::default()
-    };
-    if view == View::Basic {
-        return shown;
-    }
-    if view == View::Full {
-        shown.contacts = Some(contacts(&personal.contacts));
-        shown.identifiers = personal.identifiers.iter().map(identifier).collect();
-    }
-    shown.segments = relation.segments.iter().map(|s| s.to_string()).collect();
-    shown.consents = relation.consents.iter().map(consent).collect();
-    let profiled = relation.consents_to(Purpose::Profiling);
-    let preferred = relation
-        .preferred_store
-        .or(history.last_store.filter(|_| profiled));
-    shown.preferred_store_id = store_id(state, preferred);
-    if profiled {
-        let favourites = if view == View::Full {
-            FAVOURITES_FULL
-        } else {
-            FAVOURITES_CHECKOUT
-        };
-        show_history(state, history, favourites, &mut shown);
-    }
-    shown
+/// What a view shows of a customer: the rules applied, and nothing copied that can be borrowed, so that it can be encoded
+/// without ever being a message.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// The retailer's id of the customer, or ours.
+    pub customer_id: &'a str,
+    /// The name, in pieces.
+    pub name: [&'a str; 4],
+    /// Contacts.
+    pub contacts: Option<&'a Contacts>,
+    /// Identifiers.
+    pub identifiers: &'a [KnownIdentifier],
+    /// Nobody enrolled yet.
+    pub provisional: bool,
+    /// Where the person prefers to shop.
+    pub preferred_store: Option<Arc<Store>>,
+    /// Segments.
+    pub segments: &'a [Arc<str>],
+    /// Points.
+    pub points: i64,
+    /// Consents.
+    pub consents: &'a [Consent],
+    /// What comes from the purchase history.
+    pub history: Option<ShownHistory<'a>>,
+    /// The etag.
+    pub version: u64,
 }
 
-fn show_history(
-    state: &State,
-    history: &History,
-    favourites: usize,
-    shown: &mut v1::CustomerProfile,
-) {
-    shown.purchase_count = i64::try_from(history.purchases).unwrap_or(i64::MAX);
-    shown.spend = history.spend.iter().map(spend).collect();
-    shown.first_purchase_time = history.first_purchase.map(timestamp);
-    shown.last_purchase_time = history.last_purchase.map(timestamp);
-    shown.last_purchase_store_id = store_id(state, history.last_store);
-    shown.days_between_purchases = history.days_between_purchases();
-    shown.favourite_products = history
-        .top_products(favourites)
-        .into_iter()
-        .filter_map(|(id, share)| {
-            let product = state.products.get(id)?;
-            Some(v1::Favourite {
-                id: product.sku.to_string(),
-                display_name: product.display_name.to_string(),
-                share,
-            })
+/// What a view shows of a purchase history.
+#[derive(Debug)]
+pub struct ShownHistory<'a> {
+    /// All of it.
+    pub history: &'a History,
+    /// Where the last purchase was.
+    pub last_store: Option<Arc<Store>>,
+    /// Favourite products with their shares.
+    pub products: SmallVec<[(Arc<Product>, f64); FAVOURITES_CHECKOUT]>,
+    /// Paths of favourite categories with their shares.
+    pub categories: SmallVec<[(Arc<str>, f64); FAVOURITES_CHECKOUT]>,
+}
+
+impl<'a> Shown<'a> {
+    /// What `view` shows of `customer`.
+    pub fn of(state: &State, customer: &'a Customer, view: View) -> Self {
+        let (personal, relation, history) =
+            (&customer.personal, &customer.relation, &customer.history);
+        let mut shown = Shown {
+            customer_id: &personal.customer_id,
+            name: if view == View::Full {
+                whole_name(&personal.contacts)
+            } else {
+                short_name(&personal.contacts)
+            },
+            contacts: None,
+            identifiers: &[],
+            provisional: relation.provisional,
+            preferred_store: None,
+            segments: &[],
+            points: history.points,
+            consents: &[],
+            history: None,
+            version: relation.version.0,
+        };
+        if view == View::Basic {
+            return shown;
+        }
+        if view == View::Full {
+            shown.contacts = Some(&personal.contacts);
+            shown.identifiers = &personal.identifiers;
+        }
+        shown.segments = &relation.segments;
+        shown.consents = &relation.consents;
+        let profiled = relation.consents_to(Purpose::Profiling);
+        let last_store = history.last_store.filter(|_| profiled);
+        let last = last_store.and_then(|id| state.stores.get(id));
+        shown.preferred_store = match relation.preferred_store.or(last_store) {
+            preferred if preferred == last_store => last.clone(),
+            preferred => preferred.and_then(|id| state.stores.get(id)),
+        };
+        if profiled {
+            let favourites = if view == View::Full {
+                FAVOURITES_FULL
+            } else {
+                FAVOURITES_CHECKOUT
+            };
+            shown.history = Some(ShownHistory::of(state, history, last, favourites));
+        }
+        shown
+    }
+}
+
+impl<'a> ShownHistory<'a> {
+    fn of(
+        state: &State,
+        history: &'a History,
+        last_store: Option<Arc<Store>>,
+        favourites: usize,
+    ) -> Self {
+        ShownHistory {
+            history,
+            last_store,
+            products: history
+                .top_products(favourites)
+                .into_iter()
+                .filter_map(|(id, share)| Some((state.products.get(id)?, share)))
+                .collect(),
+            categories: history
+                .top_categories(favourites)
+                .into_iter()
+                .filter_map(|(id, share)| Some((state.category_path(id)?, share)))
+                .collect(),
+        }
+    }
+
+    /// Number of purchases.
+    pub fn purchases(&self) -> i64 {
+        i64::try_from(self.history.purchases).unwrap_or(i64::MAX)
+    }
+}
+
+/// The last part of a category's path, which is its name.
+pub fn category_name(path: &str) -> &str {
+    path.rsplit(CATEGORY_SEPARATOR).next().unwrap_or(path)
+}
+
+/// Mean amount of a purchase, in minor units.
+pub fn average_ticket(spend: &Spend) -> Option<i64> {
+    let purchases = i64::try_from(spend.purchases).unwrap_or(i64::MAX);
+    (purchases > 0).then(|| mul_div_round(spend.net_minor, 1, purchases))
+}
+
+/// The profile of a customer.
+pub fn profile(state: &State, customer: &Customer, view: View) -> v1::CustomerProfile {
+    let shown = Shown::of(state, customer, view);
+    let mut profile = v1::CustomerProfile {
+        customer_id: shown.customer_id.to_owned(),
+        display_name: shown.name.concat(),
+        contacts: shown.contacts.map(contacts),
+        identifiers: shown.identifiers.iter().map(identifier).collect(),
+        provisional: shown.provisional,
+        preferred_store_id: store_id(shown.preferred_store.as_deref()),
+        segments: shown.segments.iter().map(|s| s.to_string()).collect(),
+        points_available: shown.points,
+        consents: shown.consents.iter().map(consent).collect(),
+        etag: shown.version.to_string(),
+        ..v1::CustomerProfile::default()
+    };
+    if let Some(shown) = &shown.history {
+        show_history(shown, &mut profile);
+    }
+    profile
+}
+
+fn show_history(shown: &ShownHistory<'_>, profile: &mut v1::CustomerProfile) {
+    let history = shown.history;
+    profile.purchase_count = shown.purchases();
+    profile.spend = history.spend.iter().map(spend).collect();
+    profile.first_purchase_time = history.first_purchase.map(timestamp);
+    profile.last_purchase_time = history.last_purchase.map(timestamp);
+    profile.last_purchase_store_id = store_id(shown.last_store.as_deref());
+    profile.days_between_purchases = history.days_between_purchases();
+    profile.favourite_products = shown
+        .products
+        .iter()
+        .map(|(product, share)| v1::Favourite {
+            id: product.sku.to_string(),
+            display_name: product.display_name.to_string(),
+            share: *share,
         })
         .collect();
-    shown.favourite_categories = history
-        .top_categories(favourites)
-        .into_iter()
-        .filter_map(|(id, share)| {
-            let path = state.category_path(id)?;
-            let name = path
-                .rsplit(tillside_engine::catalog::CATEGORY_SEPARATOR)
-                .next()
-                .unwrap_or(&path);
-            Some(v1::Favourite {
-                id: path.to_string(),
-                display_name: name.to_owned(),
-                share,
-            })
+    profile.favourite_categories = shown
+        .categories
+        .iter()
+        .map(|(path, share)| v1::Favourite {
+            id: path.to_string(),
+            display_name: category_name(path).to_owned(),
+            share: *share,
         })
         .collect();
 }
@@ -128,11 +231,9 @@ fn spend(spend: &Spend) -> v1::SpendTotal {
             minor,
         })
     };
-    let purchases = i64::try_from(spend.purchases).unwrap_or(i64::MAX);
-    let average = (purchases > 0).then(|| of(mul_div_round(spend.net_minor, 1, purchases)));
     v1::SpendTotal {
         net_amount: Some(of(spend.net_minor)),
-        average_ticket: average,
+        average_ticket: average_ticket(spend).map(of),
     }
 }
 
@@ -199,31 +300,32 @@ pub fn provisional(customer: &Customer) -> v1::ProvisionalCustomer {
     }
 }
 
-fn store_id(state: &State, store: Option<tillside_engine::ids::StoreId>) -> String {
-    store
-        .and_then(|id| state.stores.get(id))
-        .map_or_else(String::new, |s| s.store_id.to_string())
+fn store_id(store: Option<&Store>) -> String {
+    store.map_or_else(String::new, |s| s.store_id.to_string())
 }
 
-fn whole_name(contacts: &Contacts) -> String {
-    match (contacts.given_name.as_str(), contacts.family_name.as_str()) {
-        (given, "") => given.to_owned(),
-        ("", family) => family.to_owned(),
-        (given, family) => format!("{given} {family}"),
-    }
+fn whole_name(contacts: &Contacts) -> [&str; 4] {
+    let (given, family) = (contacts.given_name.as_str(), contacts.family_name.as_str());
+    [given, between(given, family), family, ""]
 }
 
 /// "Maria R.": enough to greet somebody, too little to find them.
-fn short_name(contacts: &Contacts) -> String {
-    let mut name = contacts.given_name.clone();
-    if let Some(initial) = contacts.family_name.chars().next() {
-        if !name.is_empty() {
-            name.push(' ');
-        }
-        name.push(initial);
-        name.push('.');
+fn short_name(contacts: &Contacts) -> [&str; 4] {
+    let (given, family) = (contacts.given_name.as_str(), contacts.family_name.as_str());
+    let initial = family
+        .chars()
+        .next()
+        .map_or("", |first| &family[..first.len_utf8()]);
+    let dot = if initial.is_empty() { "" } else { "." };
+    [given, between(given, family), initial, dot]
+}
+
+fn between(given: &str, family: &str) -> &'static str {
+    if given.is_empty() || family.is_empty() {
+        ""
+    } else {
+        " "
     }
-    name
 }
 
 /// The first letter and always four stars: the length would tell, too.
@@ -273,7 +375,7 @@ pub fn wire_purpose(purpose: Purpose) -> v1::ConsentPurpose {
     }
 }
 
-fn consent(consent: &tillside_engine::customer::Consent) -> v1::Consent {
+fn consent(consent: &Consent) -> v1::Consent {
     v1::Consent {
         purpose: wire_purpose(consent.purpose).into(),
         granted: consent.granted,
@@ -285,8 +387,7 @@ fn consent(consent: &tillside_engine::customer::Consent) -> v1::Consent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use tillside_engine::customer::{Consent, Personal, Relation};
+    use tillside_engine::customer::{Personal, Relation};
     use tillside_engine::units::{Currency, Time};
 
     fn maria(profiling: bool) -> Customer {

@@ -11,6 +11,8 @@ use crate::telemetry::MethodMetrics;
 #[allow(missing_docs, reason = "the names are the services'")]
 pub enum Target {
     Customer,
+    /// RecognizeCustomer, the method of the shortest way.
+    Recognition,
     Offer,
     Fulfillment,
     Inventory,
@@ -100,6 +102,10 @@ impl Methods {
                 let path = format!("/{name}/{}", method.name());
                 self.by_path
                     .insert(path.into(), MethodNumber(self.methods.len() as u16));
+                let target = match (target, method.name()) {
+                    (Target::Customer, "RecognizeCustomer") => Target::Recognition,
+                    _ => target,
+                };
                 self.methods.push(Method {
                     target,
                     metrics: MethodMetrics::new(&short),
@@ -152,6 +158,11 @@ mod tests {
                 .find("/grpc.health.v1.Health/Check")
                 .map(|m| methods.target(m)),
             Some(Target::Health)
+        );
+        let recognition = methods.find("/tillside.v1.CustomerService/RecognizeCustomer");
+        assert_eq!(
+            recognition.map(|m| methods.target(m)),
+            Some(Target::Recognition)
         );
     }
 

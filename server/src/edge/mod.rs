@@ -14,4 +14,5 @@ pub mod connection;
 pub mod deadline;
 pub mod methods;
 pub mod service;
+pub mod unary;
 pub mod worker;

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{Place, PrefacedIo};
-use super::service::{EdgeService, Shared};
+use super::service::{Connection, Shared};
 use crate::app::App;
 use crate::config::Config;
 use crate::grpc::Services;
@@ -209,7 +209,7 @@ fn serve(
         Err(error) => return tracing::debug!(%error, "a connection could not be taken over"),
     };
     let io = TokioIo::new(PrefacedIo::new(stream, limits.preface_timeout, place));
-    let connection = builder(limits).serve_connection(io, EdgeService(Arc::clone(shared)));
+    let connection = builder(limits).serve_connection(io, Connection::new(Arc::clone(shared)));
     tokio::spawn(async move {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

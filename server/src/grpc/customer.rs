@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tillside_engine::command::Command;
 use tillside_engine::recognition::recognise;
 use tillside_engine::reject::Rejection;
@@ -13,7 +14,9 @@ use super::open;
 use crate::app::App;
 use crate::convert::checks::{Checks, Path};
 use crate::convert::customer::{change, draft, view};
+use crate::convert::identifiers::Lookup;
 use crate::convert::profile::{View, profile, recognition};
+use crate::convert::profile_bytes::encode_recognition;
 use crate::errors;
 use crate::sequencer::Answer;
 
@@ -34,18 +37,12 @@ impl Handlers {
             .ok_or_else(|| errors::rejected(&Rejection::UnknownCustomer))?;
         Ok((profile(&self.0.state, &customer, View::Full), created))
     }
-}
 
-#[tonic::async_trait]
-impl CustomerService for Handlers {
-    async fn recognize_customer(
-        &self,
-        request: Request<v1::RecognizeCustomerRequest>,
-    ) -> Result<Response<v1::RecognizeCustomerResponse>, Status> {
-        let (app, request) = (&*self.0, request.get_ref());
+    /// Whom a recognition asks for, and how much of the profile.
+    fn asked(&self, request: &v1::RecognizeCustomerRequest) -> Result<(Lookup, View), Status> {
         let root = Path::ROOT;
         let mut checks = Checks::default();
-        let lookup = app.reading.lookup(&mut checks, 1, &request.identifiers);
+        let lookup = self.0.reading.lookup(&mut checks, 1, &request.identifiers);
         let view = view(&mut checks, request.view, View::Checkout);
         checks.short(
             root.field("store_id"),
@@ -54,6 +51,28 @@ impl CustomerService for Handlers {
         );
         checks.known::<v1::Channel>(root.field("channel"), request.channel);
         checks.finish()?;
+        Ok((lookup, view))
+    }
+
+    /// RecognizeCustomer from bytes to bytes: the same answer as the service's method gives, encoded straight away.
+    pub(super) fn recognize(&self, request: &[u8], answer: &mut Vec<u8>) -> Result<(), Status> {
+        let app = &*self.0;
+        let request = v1::RecognizeCustomerRequest::decode(request)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let (lookup, view) = self.asked(&request)?;
+        encode_recognition(&app.state, &app.profiles, &lookup, view, answer);
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl CustomerService for Handlers {
+    async fn recognize_customer(
+        &self,
+        request: Request<v1::RecognizeCustomerRequest>,
+    ) -> Result<Response<v1::RecognizeCustomerResponse>, Status> {
+        let app = &*self.0;
+        let (lookup, view) = self.asked(request.get_ref())?;
         let sequence = app.state.snapshot_sequence();
         let found = recognise(&app.state, &lookup.entries);
         let mut answer = recognition(&app.state, &found, &lookup, view);

@@ -37,7 +37,7 @@ pub(super) struct Hold<'a> {
     pub(super) only_store: Option<StoreId>,
     pub(super) require_open_now: bool,
     pub(super) hold_ms: i64,
-    /// Set for a checkout: without a candidate the command goes all the same, to give an earlier revision's hold back.
+    /// Set for a checkout.
     pub(super) checkout_revision: Option<i64>,
 }
 
@@ -49,9 +49,8 @@ impl App {
         stamp: RequestStamp,
         deadline: Option<Instant>,
     ) -> Result<Answer, SubmitError> {
-        // The sequencer answers a retry before it looks at the command, so it must get there even when stock is gone.
-        let is_retry = self.state.requests.contains_key(&stamp.key);
-        let must_send = is_retry || hold.checkout_revision.is_some();
+        // Without a candidate the command goes all the same: the sequencer answers a retry before it looks at the
+        // command, also where the first try is still on its way, and gives an earlier revision's hold back.
         for _ in 0..ATTEMPTS_MAX {
             let reserve = Reserve {
                 order_id: Arc::clone(&hold.order_id),
@@ -64,9 +63,6 @@ impl App {
                 hold_ms: hold.hold_ms,
                 checkout_revision: hold.checkout_revision,
             };
-            if reserve.candidates.is_empty() && !must_send {
-                return Err(Rejection::InsufficientStock.into());
-            }
             match self
                 .submit(Command::Reserve(reserve), stamp, deadline)
                 .await

@@ -24,8 +24,8 @@ use tillside_proto::v1::{
     offer_service_server::OfferServiceServer, operations_service_server::OperationsServiceServer,
     simulation_service_server::SimulationServiceServer,
 };
-use tonic::Request;
 use tonic::codegen::Service as _;
+use tonic::{Request, Status};
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::app::App;
@@ -41,6 +41,9 @@ use crate::sequencer::RequestStamp;
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the names are the services'")]
 pub struct Services {
+    /// Bytes of a request of the methods that answer from memory.
+    pub hot_message_bytes_max: usize,
+    customers: Arc<customer::Handlers>,
     pub customer: CustomerServiceServer<customer::Handlers>,
     pub offer: OfferServiceServer<offer::Handlers>,
     pub fulfillment: FulfillmentServiceServer<fulfillment::Handlers>,
@@ -61,9 +64,12 @@ impl Services {
             config.bulk_message_bytes_max,
         );
         let app = || Arc::clone(&app);
+        let customers = Arc::new(customer::Handlers(app()));
         Services {
-            customer: CustomerServiceServer::new(customer::Handlers(app()))
+            hot_message_bytes_max: hot,
+            customer: CustomerServiceServer::from_arc(Arc::clone(&customers))
                 .max_decoding_message_size(hot),
+            customers,
             fulfillment: FulfillmentServiceServer::new(fulfillment::Handlers(app()))
                 .max_decoding_message_size(hot),
             operations: OperationsServiceServer::new(operations::Handlers(app()))
@@ -80,6 +86,11 @@ impl Services {
             ingest: IngestServiceServer::new(ingest::Handlers { app: app(), gate })
                 .max_decoding_message_size(bulk),
         }
+    }
+
+    /// RecognizeCustomer from bytes to bytes; the answer is appended.
+    pub fn recognize_customer(&self, request: &[u8], answer: &mut Vec<u8>) -> Result<(), Status> {
+        self.customers.recognize(request, answer)
     }
 }
 
