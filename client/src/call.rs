@@ -63,7 +63,8 @@ impl Tillside {
                 Ok(Err(status)) => Error::from_status(&status, timeout),
                 Err(_elapsed) => Error::Deadline(timeout),
             };
-            if !error.is_retryable() || attempts >= policy.attempts_max {
+            let passing = error.is_retryable() || error.is_broken_connection();
+            if !passing || attempts >= policy.attempts_max {
                 return Err(error);
             }
             let wait = backoff::wait(policy, attempts, error.retry_delay(), rand::random());

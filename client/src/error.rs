@@ -105,6 +105,21 @@ impl Error {
         }
     }
 
+    /// Whether the connection died under the call: the transport has no code of its own for it. What the server did is
+    /// unknown, but every change is keyed, so sending it again does it once.
+    pub(crate) fn is_broken_connection(&self) -> bool {
+        match self {
+            Self::Rejected(rejection) => {
+                rejection.reason.is_empty()
+                    && matches!(
+                        rejection.code,
+                        Code::Unknown | Code::Internal | Code::Cancelled
+                    )
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn from_status(status: &Status, deadline: Duration) -> Self {
         // The transport reports its own timer as CANCELLED; for the caller it is the deadline all the same.
         let timer = status.code() == Code::Cancelled && status.message() == "Timeout expired";

@@ -262,6 +262,7 @@ impl Opened {
             interactive_queue: config.interactive_queue_max,
             bulk_queue: config.bulk_queue_max,
             rules: Rules {
+                index_key: self.reading.key.clone(),
                 points_per_currency_unit: config.points_per_currency_unit,
             },
             ..SequencerOptions::default()

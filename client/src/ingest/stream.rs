@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{collections::VecDeque, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, codegen::http::uri::PathAndQuery};
+use tonic::{Request, Status, codegen::http::uri::PathAndQuery};
 
 /// How long to wait for the server's end of a stream on which everything is acknowledged.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ where
             // A silent server is a broken stream here: the events are sent again, none is taken twice.
             let passing = error.is_retryable()
                 || matches!(error, Error::Deadline(_))
-                || is_broken_stream(&error);
+                || error.is_broken_connection();
             if !passing || failures >= policy.attempts_max {
                 return Err(error);
             }
@@ -180,18 +180,4 @@ fn broken() -> Error {
         &Status::unavailable("the server ended the stream early"),
         Duration::ZERO,
     )
-}
-
-/// How a connection that dies in mid-stream shows: the transport has no code of its own for it.
-fn is_broken_stream(error: &Error) -> bool {
-    match error {
-        Error::Rejected(rejection) => {
-            rejection.reason.is_empty()
-                && matches!(
-                    rejection.code,
-                    Code::Unknown | Code::Internal | Code::Cancelled
-                )
-        }
-        _ => false,
-    }
 }

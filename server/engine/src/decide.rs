@@ -14,14 +14,17 @@ use crate::catalog::{Product, Store};
 use crate::command::{Command, Timer};
 use crate::ctx::Ctx;
 use crate::event::Event;
+use crate::identity::IndexKey;
 use crate::ids::{SkuId, StoreId};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::state::State;
 
 /// Rules that come from configuration. Their results go into the events, so a replay does not need them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rules {
+    /// Key of the identifier index: the ids we give customers are found like those the retailer gives.
+    pub index_key: IndexKey,
     /// Loyalty points for each whole currency unit of net spend, 0 to 1000.
     pub points_per_currency_unit: u32,
 }
@@ -29,6 +32,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Rules {
+            index_key: IndexKey([0; 32]),
             points_per_currency_unit: 1,
         }
     }
@@ -42,7 +46,7 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
     match command {
         Command::PutStores(stores) => catalog::put_stores(state, stores, ctx),
         Command::PutProducts(drafts) => catalog::put_products(state, drafts, ctx),
-        Command::CreateCustomer(draft) => customers::create(state, draft, ctx),
+        Command::CreateCustomer(draft) => customers::create(state, rules, draft, ctx),
         Command::UpdateCustomer(change) => customers::update(state, change, ctx),
         Command::PutOffer(draft) => offers::put(state, draft, ctx),
         Command::ArchiveOffer { offer_id } => offers::archive(state, offer_id, ctx),

@@ -50,6 +50,12 @@ pub struct Identifier {
 #[derive(Clone)]
 pub struct IndexKey(pub [u8; 32]);
 
+impl std::fmt::Debug for IndexKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IndexKey(secret)")
+    }
+}
+
 impl IndexKey {
     /// The index entry of an identifier: 128 bits of keyed BLAKE3 over kind and value.
     pub fn hash(&self, identifier: &Identifier) -> IdentifierHash {
@@ -148,7 +154,8 @@ impl IdentityRules {
         };
         let one_digit_repeated = value.len() >= 6 && {
             let digits = value.trim_start_matches('+').as_bytes();
-            digits[0].is_ascii_digit() && digits.iter().all(|d| *d == digits[0])
+            let first = digits.first().filter(|d| d.is_ascii_digit());
+            first.is_some_and(|first| digits.iter().all(|d| d == first))
         };
         if one_digit_repeated || self.blocked.contains(&value) {
             return Err(BadIdentifier::Junk);
@@ -331,6 +338,16 @@ mod tests {
             IdentityRules::default()
                 .normalise(phone, "call me")
                 .is_err()
+        );
+    }
+
+    #[test]
+    fn one_sign_repeated_is_no_identifier_and_no_accident() {
+        check(IdentifierKind::CustomerId, "++++++", Ok("++++++"));
+        check(
+            IdentifierKind::AppToken,
+            "7777777",
+            Err(BadIdentifier::Junk),
         );
     }
 

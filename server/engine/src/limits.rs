@@ -20,6 +20,9 @@ pub const CANDIDATES_MAX: usize = 32;
 pub const REJECTED_STORES_MAX: usize = 10;
 /// Magnitude of a quantity in thousandths: a thousand million pieces; sums of such stay far inside 64 bits.
 pub const QUANTITY_THOUSANDTHS_MAX: i64 = 1_000_000_000_000;
+/// Magnitude beyond which sales move a level no further: a sale is never refused, but no store holds a million million
+/// pieces, and a receipt of the longest still cannot bring the sum near the end of 64 bits.
+pub const LEVEL_THOUSANDTHS_MAX: i64 = 1_000 * QUANTITY_THOUSANDTHS_MAX;
 /// Magnitude of an amount in minor units.
 pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 /// Things put in one catalog call.

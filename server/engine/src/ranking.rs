@@ -294,7 +294,9 @@ fn line_rewards(active: &ActiveOffer, basket: &[SeenLine]) -> Vec<LineReward> {
         .into_iter()
         .filter(|(_, l)| l.net.currency == currency)
         .collect();
-    let total: i64 = lines.iter().map(|(_, l)| l.net.minor).sum();
+    let total = lines
+        .iter()
+        .fold(0i64, |sum, (_, l)| sum.saturating_add(l.net.minor));
     let off = match terms.reward {
         Reward::PercentOff(basis_points) => mul_div_round(total, i64::from(basis_points), 10_000),
         Reward::AmountOff(amount) => amount.minor.min(total),

@@ -649,3 +649,23 @@ fn a_phone_alone_never_makes_two_people_one() {
     let (again, created) = enrol(&mut world, person("", &[phone("+393331234567")]));
     assert_eq!((again, created), (anna, false));
 }
+
+#[test]
+fn an_id_that_we_gave_finds_its_customer_and_nobody_else_may_take_one() {
+    let mut world = World::shop();
+    let by_id = |n: u64| seen(IdentifierKind::CustomerId, &format!("ts-{n}"));
+    let (anna, _) = enrol(&mut world, person("", &[card("AAA1")]));
+    assert_eq!(who(&world, &[by_id(anna.0)]).0, [anna]);
+    sell_to(&mut world, 1, &[card("BBB1")]);
+    let provisional = CustomerId(anna.0 + 1);
+    assert_eq!(who(&world, &[by_id(provisional.0)]).0, [provisional]);
+    // The next number is not given yet: it must not become a retailer's id, or two people would be one later.
+    let refused = world.refused(Command::CreateCustomer(person("ts-3", &[card("CCC1")])));
+    assert!(matches!(refused, Rejection::Invalid { .. }), "{refused:?}");
+    sell_to(&mut world, 2, &[by_id(9), card("DDD1")]);
+    assert_eq!(who(&world, &[by_id(9)]).0, []);
+    // Enrolled under the retailer's own id, the first id goes on finding the customer.
+    enrol(&mut world, person("C7", &[card("BBB1")]));
+    assert_eq!(who(&world, &[by_id(provisional.0)]).0, [provisional]);
+    world.assert_recoverable();
+}

@@ -9,7 +9,7 @@ use tillside_engine::command::{Command, Ingest, IngestPayload, SaleDraft, SaleLi
 use tillside_engine::customer::Customer;
 use tillside_engine::decide::Rules;
 use tillside_engine::ids::Sequence;
-use tillside_engine::limits::CLOCK_SKEW_MS_MAX;
+use tillside_engine::limits::{CLOCK_SKEW_MS_MAX, RECEIPT_LINES_MAX};
 use tillside_engine::offer::OutcomeCounts;
 use tillside_engine::profile::Spend;
 use tillside_engine::reply::{Reply, Warning};
@@ -345,11 +345,13 @@ fn points_follow_the_rate_of_the_time() {
     let mut world = World::shop();
     world.rules = Rules {
         points_per_currency_unit: 3,
+        ..world.rules.clone()
     };
     world.sell(bought(1, vec![line("p1", 1, 299)]));
     assert_eq!(sums(&world).2, 6);
     world.rules = Rules {
         points_per_currency_unit: 0,
+        ..world.rules.clone()
     };
     world.sell(bought(2, vec![line("p1", 1, 299)]));
     assert_eq!(sums(&world).2, 6);
@@ -595,4 +597,75 @@ fn a_sale_before_the_first_count_is_in_it() {
     });
     assert_eq!((on_hand(&world, "p1"), sums(&world).0), (9_000, 2));
     assert_eq!(eur(200).minor, sums(&world).1);
+}
+
+#[test]
+fn absurd_receipts_stop_at_the_ends_and_break_nothing() {
+    use tillside_engine::limits::{
+        AMOUNT_MINOR_MAX, LEVEL_THOUSANDTHS_MAX, QUANTITY_THOUSANDTHS_MAX,
+    };
+    let mut world = World::shop();
+    world.rules = Rules {
+        points_per_currency_unit: 1000,
+        ..world.rules.clone()
+    };
+    let absurd = |price: Option<i64>| SaleLineDraft {
+        quantity: Some(QUANTITY_THOUSANDTHS_MAX),
+        net: price.map(|minor| Money {
+            currency: Currency::EUR,
+            minor,
+        }),
+        ..line("p1", 1, 0)
+    };
+    for number in 1..4 {
+        let lines = (0..RECEIPT_LINES_MAX).map(|i| absurd((i > 0).then_some(AMOUNT_MINOR_MAX)));
+        let sale = SaleDraft {
+            identifiers: vec![card("AAA1")],
+            lines: lines.collect(),
+            ..receipt("A", number)
+        };
+        world.sell(sale);
+    }
+    let sku = world
+        .state
+        .products
+        .number("p1")
+        .expect("a product of the shop");
+    let store = world.state.stores.number("A").expect("a store of the shop");
+    let level = world.state.level(sku, store);
+    assert!(level.on_hand < -LEVEL_THOUSANDTHS_MAX && level.available_online() < 0);
+    // A level that far out moves no further, and still takes a count.
+    world.sell(SaleDraft {
+        lines: vec![line("p1", 1, 100)],
+        ..receipt("A", 4)
+    });
+    assert_eq!(world.state.level(sku, store).on_hand, level.on_hand);
+}
+
+#[test]
+fn goods_taken_back_within_a_sale_give_back_the_price_in_their_code() {
+    let mut world = World::shop();
+    let back = SaleLineDraft {
+        quantity: Some(-1000),
+        net: None,
+        ..line("p1", 1, 0)
+    };
+    let listed = world
+        .state
+        .products
+        .find("p1")
+        .and_then(|(_, p)| p.list_price);
+    let sale = SaleDraft {
+        identifiers: vec![card("AAA1")],
+        lines: vec![back],
+        ..receipt("A", 1)
+    };
+    world.sell(sale);
+    let spent = world
+        .state
+        .customers
+        .iter()
+        .next()
+        .map(|c| c.history.spend[0].net_minor);
+    assert_eq!(spent, listed.map(|price| -price.minor).or(Some(0)));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use geo::Point;
 use tillside_engine::command::WantedLine;
+use tillside_engine::limits::FULFILLMENT_LINES_MAX;
 use tillside_engine::reservation::CheckoutResult;
 use tillside_engine::state::State;
 use tillside_proto::v1;
@@ -43,6 +44,12 @@ pub fn plan(
         &request.store_id,
     );
     let lines = if asked.lines.is_empty() {
+        checks.count(
+            root.field("lines"),
+            basket.known().count(),
+            0,
+            FULFILLMENT_LINES_MAX,
+        );
         basket
             .known()
             .map(|(line_id, sku, quantity)| WantedLine {

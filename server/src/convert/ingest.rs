@@ -128,7 +128,11 @@ fn receipt_key(kind: &[u8], of: &v1::TransactionKey) -> Option<BusinessKey> {
         of.business_day_date.as_bytes(),
         &number,
     ];
-    (!of.workstation_id.is_empty()).then(|| key(kind, &parts))
+    // A till that does not number its receipts would have one key a day for all of them.
+    let whole = !of.workstation_id.is_empty()
+        && !of.business_day_date.is_empty()
+        && of.sequence_number != 0;
+    whole.then(|| key(kind, &parts))
 }
 
 fn transaction_keys(transaction: &v1::RetailTransaction, keys: &mut SmallVec<[BusinessKey; 2]>) {
@@ -459,11 +463,18 @@ mod tests {
         };
         assert_eq!(void(43, 42)[1], void(44, 42)[1]);
         assert_ne!(void(43, 42)[1], void(43, 41)[1]);
-        let without_till = v1::RetailTransaction {
-            key: Some(key_of("1", "", "", 42)),
-            ..receipt(v1::TransactionType::Sale)
-        };
-        assert!(keys(without_till).is_empty());
+        // What does not number its receipts must not have one key for all of a day.
+        for part in [
+            key_of("1", "", "2026-11-21", 42),
+            key_of("1", "7", "", 42),
+            key_of("1", "7", "2026-11-21", 0),
+        ] {
+            let incomplete = v1::RetailTransaction {
+                key: Some(part),
+                ..receipt(v1::TransactionType::Sale)
+            };
+            assert!(keys(incomplete).is_empty());
+        }
         assert_ne!(key(b"ev", &[b"ab", b"c"]), key(b"ev", &[b"a", b"bc"]));
     }
 

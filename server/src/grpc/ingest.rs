@@ -153,6 +153,8 @@ async fn run(
                 Err(status) => {
                     tracing::debug!(%status, "an ingest stream broke off");
                     open = false;
+                    // What came before is answered first, then why nothing after it was taken.
+                    end = Some(status);
                 }
             },
             () = ending.as_mut(), if open && end.is_none() => {

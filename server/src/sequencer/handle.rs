@@ -11,7 +11,7 @@ use tillside_engine::ids::Sequence;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::units::Time;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::core::Submission;
 
@@ -47,7 +47,11 @@ pub(super) enum Completion {
         oneshot::Sender<Result<Answer, Rejection>>,
         Result<Answer, Rejection>,
     ),
-    Many(oneshot::Sender<BulkAnswers>, BulkAnswers),
+    Many(
+        oneshot::Sender<BulkAnswers>,
+        BulkAnswers,
+        OwnedSemaphorePermit,
+    ),
     Clock(oneshot::Sender<Time>, Time),
 }
 
@@ -56,7 +60,10 @@ impl Completion {
     pub(super) fn tell(self) {
         match self {
             Completion::One(to, answer) => drop(to.send(answer)),
-            Completion::Many(to, answers) => drop(to.send(answers)),
+            Completion::Many(to, answers, room) => {
+                drop(to.send(answers));
+                drop(room);
+            }
             Completion::Clock(to, now) => drop(to.send(now)),
         }
     }
@@ -75,6 +82,8 @@ pub(super) struct ManyWork {
     pub(super) events: Vec<Ingest>,
     pub(super) lane: u32,
     pub(super) to: oneshot::Sender<BulkAnswers>,
+    /// Its place in the lane; free again once it is answered.
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 pub(super) enum Control {
@@ -90,7 +99,7 @@ pub(super) struct Shared {
     pub(super) interactive: Sender<OneWork>,
     pub(super) bulk: Sender<ManyWork>,
     pub(super) control: Sender<Control>,
-    pub(super) bulk_room: Semaphore,
+    pub(super) bulk_room: Arc<Semaphore>,
     pub(super) durable: AtomicU64,
     pub(super) lanes: std::sync::atomic::AtomicU32,
 }
@@ -147,10 +156,8 @@ impl SequencerHandle {
         &self,
         events: Vec<Ingest>,
     ) -> Result<Vec<Result<Answer, Rejection>>, SubmitError> {
-        let _room = self
-            .shared
-            .bulk_room
-            .acquire()
+        let room = Arc::clone(&self.shared.bulk_room)
+            .acquire_owned()
             .await
             .map_err(|_| SubmitError::Unavailable)?;
         let (to, answers) = oneshot::channel();
@@ -158,8 +165,10 @@ impl SequencerHandle {
             events,
             lane: self.lane,
             to,
+            room,
         };
-        // The permits are as many as the channel has places, so it is full only where it is closed.
+        // The permits are as many as the channel has places and travel with the work, whether or not its caller goes on
+        // waiting, so the channel is full only where it is closed.
         self.shared
             .bulk
             .try_send(work)

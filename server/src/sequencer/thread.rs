@@ -22,7 +22,7 @@ use super::handle::{
 use crate::clock::Clock;
 
 /// Bounds of the sequencer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SequencerOptions {
     /// Interactive commands that may wait.
     pub interactive_queue: usize,
@@ -34,6 +34,8 @@ pub struct SequencerOptions {
     pub bulk_rows_shared: usize,
     /// Rows that bulk may add to a batch while nobody else is waiting.
     pub bulk_rows_alone: usize,
+    /// Bulk events of one batch: duplicates and refusals write no rows, but take their time all the same.
+    pub bulk_events: usize,
     /// Rules of the domain.
     pub rules: Rules,
 }
@@ -46,6 +48,7 @@ impl Default for SequencerOptions {
             batch_commands: 512,
             bulk_rows_shared: 256,
             bulk_rows_alone: 2048,
+            bulk_events: 1024,
             rules: Rules::default(),
         }
     }
@@ -73,7 +76,7 @@ pub fn start(
     let (bulk, bulk_work) = bounded(options.bulk_queue);
     let (control, controls) = bounded(64);
     let durable = AtomicU64::new(state.snapshot_sequence().0);
-    let bulk_room = Semaphore::new(options.bulk_queue);
+    let bulk_room = Arc::new(Semaphore::new(options.bulk_queue));
     let shared = Arc::new(Shared {
         interactive,
         bulk,
@@ -83,7 +86,7 @@ pub fn start(
         lanes: AtomicU32::new(0),
     });
     let (fail, failed) = watch::channel(None);
-    let core = Core::new(state, options.rules, log);
+    let core = Core::new(state, options.rules.clone(), log);
     let lanes = vec![None];
     let mut runner = Runner {
         core,
@@ -143,6 +146,8 @@ struct Partial {
     answers: BulkAnswers,
     lane: u32,
     to: tokio::sync::oneshot::Sender<BulkAnswers>,
+    /// Its place in the lane, given back with the answer.
+    room: tokio::sync::OwnedSemaphorePermit,
 }
 
 struct Runner {
@@ -163,7 +168,7 @@ struct Runner {
 impl Runner {
     fn run(&mut self) -> Result<(), tillside_store::LogError> {
         loop {
-            let idle = self.wait();
+            self.wait();
             let now = self.clock.now();
             let mut more_due = self.core.fire_timers(now);
             let tills = self.take_interactive(now);
@@ -184,9 +189,7 @@ impl Runner {
             }
             metrics::histogram!("tillside_batch_commands").record(self.core.batch_records() as f64);
             self.core.commit()?;
-            if idle {
-                self.core.upkeep()?;
-            }
+            self.core.upkeep()?;
             self.shared
                 .durable
                 .store(self.core.state().snapshot_sequence().0, Ordering::Release);
@@ -199,10 +202,10 @@ impl Runner {
         }
     }
 
-    /// Parks until there is work, a timer, or a second has passed (answers true then).
-    fn wait(&self) -> bool {
+    /// Parks until there is work or a timer, a second at most.
+    fn wait(&self) {
         if self.partial.is_some() || self.stopping {
-            return false;
+            return;
         }
         let until_timer = self
             .core
@@ -217,7 +220,8 @@ impl Runner {
         select.recv(&self.interactive);
         select.recv(&self.bulk);
         select.recv(&self.controls);
-        select.ready_timeout(timeout).is_err() && timeout == IDLE
+        // Whatever woke it, the lanes are looked at.
+        let _ = select.ready_timeout(timeout);
     }
 
     fn take_interactive(&mut self, now: tillside_engine::units::Time) -> bool {
@@ -240,21 +244,31 @@ impl Runner {
             self.options.bulk_rows_alone
         };
         let limit = self.core.batch_rows() + share;
-        while self.core.batch_rows() < limit {
+        let mut events_left = self.options.bulk_events;
+        while self.core.batch_rows() < limit && events_left > 0 {
             let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else {
                 return;
             };
             while self.core.batch_rows() < limit
+                && events_left > 0
                 && let Some(event) = partial.events.pop_front()
             {
                 let answer = self
                     .core
                     .submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
                 partial.answers.push(answer);
+                events_left -= 1;
             }
             if partial.events.is_empty() {
+                let Partial {
+                    answers,
+                    lane,
+                    to,
+                    room,
+                    ..
+                } = partial;
                 self.finished
-                    .push((partial.lane, Completion::Many(partial.to, partial.answers)));
+                    .push((lane, Completion::Many(to, answers, room)));
             } else {
                 self.partial = Some(partial);
             }
@@ -269,6 +283,7 @@ impl Runner {
             answers,
             lane: work.lane,
             to: work.to,
+            room: work.room,
         })
     }
 

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use crate::command::{CustomerChange, CustomerDraft, SeenIdentifier};
 use crate::ctx::Ctx;
 use crate::customer::{Contacts, Customer, Personal, Relation};
-use crate::decide::{Decided, known_store};
+use crate::decide::{Decided, Rules, known_store};
 use crate::event::Event;
-use crate::identity::IdentifierKind;
+use crate::identity::{Identifier, IdentifierKind};
 use crate::ids::{CustomerId, IdentifierHash};
 use crate::limits::{IDENTIFIERS_PER_CUSTOMER_MAX, SEGMENTS_MAX};
 use crate::reject::Rejection;
 use crate::reply::{Reply, Warning};
 use crate::state::State;
 
-pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided {
+pub(super) fn create(state: &State, rules: &Rules, draft: &CustomerDraft, ctx: &Ctx) -> Decided {
+    refuse_our_ids(state, draft)?;
     let mut owner: Option<CustomerId> = None;
     for (index, seen) in decisive(&draft.identifiers) {
         let Some(id) = owner_of(state, seen) else {
@@ -43,7 +44,7 @@ pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided
         .as_ref()
         .is_some_and(|(_, c)| !c.relation.provisional);
     let own = without_foreign(state, draft, owner);
-    let (id, event) = upsert(state, &own, existing, !enrolled_before, ctx)?;
+    let (id, event) = upsert(state, rules, &own, existing, !enrolled_before, ctx)?;
     Ok((
         Reply::Customer {
             id,
@@ -56,10 +57,12 @@ pub(super) fn create(state: &State, draft: &CustomerDraft, ctx: &Ctx) -> Decided
 /// A customer of another system: found by customer_id first, then by identifiers. Identifiers of others stay theirs.
 pub(super) fn import(
     state: &State,
+    rules: &Rules,
     draft: &CustomerDraft,
     warnings: &mut impl Extend<Warning>,
     ctx: &Ctx,
 ) -> Result<Option<Event>, Rejection> {
+    refuse_our_ids(state, draft)?;
     let named = draft
         .identifiers
         .iter()
@@ -78,7 +81,7 @@ pub(super) fn import(
     let left = (0..draft.identifiers.len()).filter(|i| foreign(&draft.identifiers[*i]));
     warnings.extend(left.map(|index| Warning::IdentifierConflict { index }));
     let own = without_foreign(state, draft, owner);
-    Ok(upsert(state, &own, existing, true, ctx)?.1)
+    Ok(upsert(state, rules, &own, existing, true, ctx)?.1)
 }
 
 fn owner_of(state: &State, seen: &SeenIdentifier) -> Option<CustomerId> {
@@ -112,6 +115,7 @@ fn without_foreign(
 /// A customer for a sale with an identifier nobody knows.
 pub(super) fn provisional(
     state: &State,
+    rules: &Rules,
     identifiers: &[SeenIdentifier],
     ctx: &Ctx,
 ) -> (CustomerId, Event) {
@@ -123,10 +127,11 @@ pub(super) fn provisional(
     // A shared phone stays with whoever had it first.
     let own: Vec<SeenIdentifier> = identifiers
         .iter()
-        .filter(|seen| owner_of(state, seen).is_none())
+        .filter(|seen| owner_of(state, seen).is_none() && !is_our_form(seen))
         .cloned()
         .collect();
-    let identifiers = add_new(&mut personal, &own);
+    let mut identifiers = add_new(&mut personal, &own);
+    identifiers.push(own_entry(rules, &personal.customer_id));
     let relation = Relation {
         provisional: true,
         version: ctx.seq,
@@ -208,6 +213,35 @@ pub(super) fn update(state: &State, change: &CustomerChange, ctx: &Ctx) -> Decid
     ))
 }
 
+/// Ids of our form are ours: a retailer's customer must not take one that we may give to another later.
+fn refuse_our_ids(state: &State, draft: &CustomerDraft) -> Result<(), Rejection> {
+    let taken = |seen: &&SeenIdentifier| is_our_form(seen) && owner_of(state, seen).is_none();
+    match draft.identifiers.iter().find(taken) {
+        None => Ok(()),
+        Some(_) => Err(Rejection::Invalid {
+            field: "customer_id".into(),
+            problem:
+                "ids of the form ts-<digits> are given by the server; leave it out or take another"
+                    .into(),
+        }),
+    }
+}
+
+fn is_our_form(seen: &SeenIdentifier) -> bool {
+    let identifier = &seen.known.identifier;
+    let digits = identifier.value.strip_prefix("ts-");
+    identifier.kind == IdentifierKind::CustomerId
+        && digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The index entry of an id that we gave.
+fn own_entry(rules: &Rules, customer_id: &str) -> IdentifierHash {
+    rules.index_key.hash(&Identifier {
+        kind: IdentifierKind::CustomerId,
+        value: customer_id.to_owned(),
+    })
+}
+
 /// The id we give where the retailer gave none.
 fn own_id(id: CustomerId) -> String {
     format!("ts-{}", id.0)
@@ -216,6 +250,7 @@ fn own_id(id: CustomerId) -> String {
 /// `told`: the draft's contacts, consents and so on count (they do not where an enrolment found a person enrolled before).
 fn upsert(
     state: &State,
+    rules: &Rules,
     draft: &CustomerDraft,
     existing: Option<(CustomerId, Arc<Customer>)>,
     told: bool,
@@ -232,9 +267,12 @@ fn upsert(
     let mut relation = Relation::clone(&customer.relation);
     if !draft.customer_id.is_empty() {
         personal.customer_id.clone_from(&draft.customer_id);
-    } else if personal.customer_id.is_empty() {
+    }
+    let ours = personal.customer_id.is_empty();
+    if ours {
         personal.customer_id = own_id(id);
     }
+    let entry = ours.then(|| own_entry(rules, &personal.customer_id));
     if told {
         relation.provisional = false;
         fill(&mut personal.contacts, &draft.contacts);
@@ -249,18 +287,12 @@ fn upsert(
             .iter()
             .for_each(|consent| relation.decide_consent(consent));
     }
-    Ok((
-        id,
-        finish(
-            &customer,
-            id,
-            personal,
-            relation,
-            &draft.identifiers,
-            created,
-            ctx,
-        )?,
-    ))
+    let seen = &draft.identifiers;
+    let mut event = finish(&customer, id, personal, relation, seen, created, ctx)?;
+    if let Some(Event::CustomerPut { identifiers, .. }) = &mut event {
+        identifiers.extend(entry);
+    }
+    Ok((id, event))
 }
 
 /// Adds new identifiers, and makes the event where anything is different.

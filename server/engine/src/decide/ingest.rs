@@ -9,7 +9,7 @@ use crate::ctx::Ctx;
 use crate::decide::{Decided, Rules, customers, stock};
 use crate::event::Event;
 use crate::ids::{CellKey, CustomerId, ReservationId, SkuId, StoreId};
-use crate::limits::CLOCK_SKEW_MS_MAX;
+use crate::limits::{CLOCK_SKEW_MS_MAX, LEVEL_THOUSANDTHS_MAX};
 use crate::reply::{Reply, Warning};
 use crate::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
 use crate::state::{FoundItem, State};
@@ -56,7 +56,7 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
             events.extend(stock::adjust(state, adjustment, Some(occurred), ctx)?.1)
         }
         IngestPayload::Profile(draft) => {
-            events.extend(customers::import(state, draft, &mut warnings, ctx)?)
+            events.extend(customers::import(state, rules, draft, &mut warnings, ctx)?)
         }
     }
     Ok((Reply::Ingested { warnings }, events))
@@ -84,7 +84,7 @@ fn sale(
     let customer = if draft.kind == SaleKind::Neutral {
         None
     } else {
-        customer_of(state, &draft.identifiers, ctx, warnings, events)
+        customer_of(state, rules, &draft.identifiers, ctx, warnings, events)
     };
     let mut booking = Booking {
         state,
@@ -133,12 +133,13 @@ fn points(sale: &Sale, rules: &Rules) -> i64 {
     let rate = i64::from(rules.points_per_currency_unit);
     sale.net_by_currency()
         .iter()
-        .map(|(_, minor)| minor / 100 * rate)
+        .map(|(_, minor)| (minor / 100).saturating_mul(rate))
         .fold(0, i64::saturating_add)
 }
 
 fn customer_of(
     state: &State,
+    rules: &Rules,
     identifiers: &[SeenIdentifier],
     ctx: &Ctx,
     warnings: &mut SmallVec<[Warning; 1]>,
@@ -156,7 +157,7 @@ fn customer_of(
         }
         None if identifiers.is_empty() => None,
         None => {
-            let (id, event) = customers::provisional(state, identifiers, ctx);
+            let (id, event) = customers::provisional(state, rules, identifiers, ctx);
             events.push(event);
             Some(id)
         }
@@ -183,11 +184,12 @@ impl Booking<'_> {
         if found.is_none() && self.kind != SaleKind::Neutral {
             warnings.push(Warning::UnknownSku { line: index });
         }
-        // Returns and voids come with their sign already turned; a quantity read off a code has to follow it.
-        let sign = if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) {
-            -1
-        } else {
-            1
+        // Returns and voids come with their sign already turned; a quantity or a price read off a code has to follow it,
+        // and the price that of goods taken back within a sale.
+        let sign = match draft.quantity {
+            Some(quantity) if quantity != 0 => quantity.signum(),
+            _ if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) => -1,
+            _ => 1,
         };
         let embedded = found.as_ref().and_then(|f| f.quantity);
         let quantity = draft.quantity.unwrap_or(sign * embedded.unwrap_or(ONE).0);
@@ -212,7 +214,17 @@ impl Booking<'_> {
             if line.quantity != 0 {
                 let cell = CellKey::new(found.id, store);
                 let level = self.state.stock.get(&cell);
-                line.stock_delta = level.map_or(-quantity, |l| l.effective(-quantity, self.time));
+                line.stock_delta = level.map_or(-quantity, |l| {
+                    let delta = l.effective(-quantity, self.time);
+                    let after =
+                        (l.on_hand + delta).clamp(-LEVEL_THOUSANDTHS_MAX, LEVEL_THOUSANDTHS_MAX);
+                    // What is outside already stays; what would go outside stops at the end.
+                    if l.on_hand.abs() > LEVEL_THOUSANDTHS_MAX {
+                        0
+                    } else {
+                        after - l.on_hand
+                    }
+                });
             }
         }
         if draft.reservation.is_some() && line.settles.is_none() {

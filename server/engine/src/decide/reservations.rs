@@ -217,12 +217,13 @@ pub(super) fn close_checkout(
         None => (None, Vec::new()),
         Some(reservation) => {
             let decided = match result {
-                CheckoutResult::Completed => confirm(state, reservation.id, ctx)?,
-                CheckoutResult::Cancelled => release(state, reservation.id, ctx)?,
+                CheckoutResult::Completed => confirm(state, reservation.id, ctx),
+                CheckoutResult::Cancelled => release(state, reservation.id, ctx),
             };
             match decided {
-                (Reply::Reservation(after), events) => (Some(after), events),
-                (_, events) => (Some(reservation), events),
+                Ok((Reply::Reservation(after), events)) => (Some(after), events),
+                // The hold ended before the checkout did: what was paid is paid, and the answer shows the hold's end.
+                _ => (Some(reservation), Vec::new()),
             }
         }
     };

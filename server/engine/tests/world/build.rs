@@ -72,12 +72,15 @@ pub(crate) fn in_category(sku: &str, price_cents: i64, path: &str) -> ProductDra
     }
 }
 
+/// Key of the identifier index in these tests.
+pub(crate) const INDEX_KEY: IndexKey = IndexKey([7; 32]);
+
 /// An identifier as a touchpoint sees it, normalised by the default rules.
 pub(crate) fn seen(kind: IdentifierKind, value: &str) -> SeenIdentifier {
     let identifier = IdentityRules::default()
         .normalise(kind, value)
         .expect("a good identifier");
-    let hash = IndexKey([7; 32]).hash(&identifier);
+    let hash = INDEX_KEY.hash(&identifier);
     let known = KnownIdentifier {
         identifier,
         verified: None,

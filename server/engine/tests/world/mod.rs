@@ -66,7 +66,10 @@ impl World {
     pub(crate) fn new() -> Self {
         World {
             state: State::default(),
-            rules: Rules::default(),
+            rules: Rules {
+                index_key: build::INDEX_KEY,
+                ..Rules::default()
+            },
             now: START,
             log: Vec::new(),
             rows: State::default(),
