@@ -175,9 +175,7 @@ mod tests {
     fn used_data_without_its_key_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("CURRENT"), b"x").expect("some data");
-        let error = load_or_create(&dir.path().join("keys"), dir.path())
-            .err()
-            .expect("a refusal");
+        let error = load_or_create(&dir.path().join("keys"), dir.path()).expect_err("a refusal");
         assert!(matches!(error, KeyError::Missing { .. }), "{error}");
     }
 

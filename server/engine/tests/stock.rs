@@ -260,3 +260,11 @@ fn an_event_of_stock_is_taken_once() {
     world.ok(early);
     assert_eq!(world.level("p9", "A").on_hand, 5_000);
 }
+
+#[test]
+fn a_movement_without_a_time_counts_after_a_count_of_the_same_millisecond() {
+    let mut world = World::shop();
+    world.ok(count("p1", "A", 10));
+    world.ok(adjust("p1", "A", 3));
+    assert_eq!(world.level("p1", "A").on_hand, 13_000);
+}

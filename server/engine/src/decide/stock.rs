@@ -20,8 +20,12 @@ pub(super) fn adjust(
     let (sku, product) = known_sku(state, &adjustment.sku, "sku")?;
     let (store, _) = known_store(state, &adjustment.store_id, "store_id")?;
     same_unit(&product, adjustment.unit, "delta.unit")?;
-    let occurred = occurred.unwrap_or(ctx.now).min(ctx.now);
     let mut level = state.level(sku, store);
+    // Without a time of its own it happened in the order it came: after a count of this very millisecond.
+    let after_count = level
+        .counted_at
+        .map_or(ctx.now, |t| ctx.now.max(t.plus_ms(1)));
+    let occurred = occurred.map_or(after_count, |t| t.min(ctx.now));
     let (delta, damaged) = if adjustment.damage {
         (0, adjustment.delta)
     } else {
