@@ -9,6 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use tonic::transport::Channel;
 
+pub mod books;
+pub mod calls;
+pub mod clerk;
 pub mod worlds;
 
 /// The folder of the built binaries: the one this test runs from, without `deps`.
@@ -79,25 +82,13 @@ pub struct Server {
 impl Server {
     /// Starts the server on free loopback ports and waits until it serves.
     pub fn start(data_dir: &Path, extra: &[&str]) -> Result<Self> {
-        let mut child = command(data_dir, LOOPBACK, extra)?.spawn()?;
-        let stdout = child.stdout.take().context("stdout is piped")?;
-        let mut lines = BufReader::new(stdout).lines();
-        // The server prints one line with its addresses once it serves; reading blocks until then.
-        let (grpc, http) = loop {
-            match lines.next() {
-                Some(Ok(line)) => {
-                    if let Some((grpc, http)) = line
-                        .strip_prefix("serving gRPC on ")
-                        .and_then(|l| l.split_once(" and HTTP on "))
-                    {
-                        break (grpc.to_owned(), http.to_owned());
-                    }
-                }
-                _ => bail!("the server ended before it served: {:?}", child.wait()?),
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Server { child, grpc, http })
+        Self::launch(data_dir, extra)?.serve()
+    }
+
+    /// Starts the server and does not wait for anything: what it does before it serves can be watched, or cut short.
+    pub fn launch(data_dir: &Path, extra: &[&str]) -> Result<Starting> {
+        let child = command(data_dir, LOOPBACK, extra)?.spawn()?;
+        Ok(Starting { child: Some(child) })
     }
 
     /// Runs a server that is expected to end by itself; answers its status and what it wrote.
@@ -141,6 +132,52 @@ impl Drop for Server {
         // Already ended where the test stopped it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A server that was started and may not serve yet; killed when dropped.
+pub struct Starting {
+    child: Option<Child>,
+}
+
+impl Starting {
+    /// Waits until it serves.
+    pub fn serve(mut self) -> Result<Server> {
+        let mut child = self.child.take().context("it is taken once")?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        // The server prints one line with its addresses once it serves; reading blocks until then.
+        let (grpc, http) = loop {
+            match lines.next() {
+                Some(Ok(line)) => {
+                    if let Some((grpc, http)) = line
+                        .strip_prefix("serving gRPC on ")
+                        .and_then(|l| l.split_once(" and HTTP on "))
+                    {
+                        break (grpc.to_owned(), http.to_owned());
+                    }
+                }
+                _ => bail!("the server ended before it served: {:?}", child.wait()?),
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Server { child, grpc, http })
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let ended = self.child.as_mut().map(Child::try_wait).transpose()?;
+        Ok(ended.flatten().is_some())
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Already ended where it could not start.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
