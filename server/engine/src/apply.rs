@@ -191,11 +191,12 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             occurred,
         } => {
             let cell = CellKey::new(*sku, *store);
-            let mut level = state.stock.entry(cell).or_default();
-            if *delta != 0 {
-                level.move_on_hand(*delta, *occurred, ctx.now);
-            }
-            level.damaged += damaged;
+            state.stock.change(cell, |level| {
+                if *delta != 0 {
+                    level.move_on_hand(*delta, *occurred, ctx.now);
+                }
+                level.damaged += damaged;
+            });
             touched.cells.insert(cell);
         }
         Event::StockCounted {
@@ -208,9 +209,7 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             let cell = CellKey::new(*sku, *store);
             state
                 .stock
-                .entry(cell)
-                .or_default()
-                .set_count(*on_hand, *safety, *as_of);
+                .change(cell, |level| level.set_count(*on_hand, *safety, *as_of));
             touched.cells.insert(cell);
         }
         Event::ReservationHeld { reservation } => hold(state, reservation, touched),
@@ -384,11 +383,9 @@ fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
         }
         if line.stock_delta != 0 {
             let cell = CellKey::new(*sku, store);
-            state
-                .stock
-                .entry(cell)
-                .or_default()
-                .move_on_hand(line.stock_delta, sale.time, ctx.now);
+            state.stock.change(cell, |level| {
+                level.move_on_hand(line.stock_delta, sale.time, ctx.now);
+            });
             touched.cells.insert(cell);
         }
     }
@@ -487,7 +484,9 @@ fn hold(state: &State, reservation: &Arc<Reservation>, touched: &mut Touched) {
     state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
     for line in &reservation.lines {
         let cell = CellKey::new(line.sku, reservation.store);
-        state.stock.entry(cell).or_default().reserved += line.held;
+        state
+            .stock
+            .change(cell, |level| level.reserved += line.held);
         touched.cells.insert(cell);
     }
     lock(&state.timers).insert((reservation.expire, Timer::Reservation(id)));
@@ -549,14 +548,13 @@ fn change_reservation(
 fn book(state: &State, reservation: &Reservation, sign: i64, touched: &mut Touched) {
     for line in reservation.lines.iter().filter(|l| l.held != 0) {
         let cell = CellKey::new(line.sku, reservation.store);
-        let mut level = state.stock.entry(cell).or_default();
-        match reservation.state {
+        state.stock.change(cell, |level| match reservation.state {
             ReservationState::Held => level.reserved += sign * line.held,
             ReservationState::Confirmed => level.committed += sign * line.held,
             ReservationState::Fulfilled
             | ReservationState::Released
             | ReservationState::Expired => {}
-        }
+        });
         touched.cells.insert(cell);
     }
 }

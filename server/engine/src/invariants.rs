@@ -46,12 +46,12 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
             }
         }
     }
-    for level in &state.stock {
-        let (reserved, committed) = sums.remove(level.key()).unwrap_or_default();
+    state.stock.for_each(|cell, level| {
+        let (reserved, committed) = sums.remove(&cell).unwrap_or_default();
         if (level.reserved, level.committed) != (reserved, committed) {
             found.push(format!(
                 "{:?}: reserved {} and committed {}, the reservations hold {reserved} and {committed}",
-                level.key(),
+                cell,
                 level.reserved,
                 level.committed
             ));
@@ -59,12 +59,12 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
         if level.damaged < 0 || level.safety < 0 {
             found.push(format!(
                 "{:?}: damaged {} or safety {} is negative",
-                level.key(),
+                cell,
                 level.damaged,
                 level.safety
             ));
         }
-    }
+    });
     found.extend(
         sums.iter()
             .filter(|(_, s)| **s != (0, 0))

@@ -30,4 +30,5 @@ pub mod routing;
 pub mod sale;
 pub mod state;
 pub mod stock;
+pub mod stock_table;
 pub mod units;

@@ -24,6 +24,7 @@ use crate::offer::{Offer, OutcomeCounts};
 use crate::reservation::{Checkout, Reservation};
 use crate::sale::QuarantinedLine;
 use crate::stock::StockLevel;
+use crate::stock_table::StockTable;
 use crate::units::{Money, Thousandths, Time, mul_div_round};
 
 /// A concurrent table. Keys are surrogates, dense ids, keyed hashes, or ids of a retailer that harms only itself.
@@ -156,7 +157,7 @@ pub struct State {
     /// Keyed identifier index.
     pub identifiers: Table<IdentifierHash, CustomerId>,
     /// Stock levels.
-    pub stock: Table<CellKey, StockLevel>,
+    pub stock: StockTable,
     /// Offers.
     pub offers: Table<Arc<str>, Arc<Offer>>,
     /// Offers that are not archived, in id order, for ranking.
@@ -251,17 +252,14 @@ impl State {
 
     /// A stock level; zeros where nothing was ever counted or moved.
     pub fn level(&self, sku: SkuId, store: StoreId) -> StockLevel {
-        self.stock
-            .get(&CellKey::new(sku, store))
-            .map(|l| l.clone())
-            .unwrap_or_default()
+        self.stock.get(CellKey::new(sku, store)).unwrap_or_default()
     }
 
     /// What may be promised online of a product in a store.
     pub fn available_online(&self, sku: SkuId, store: StoreId) -> i64 {
         self.stock
-            .get(&CellKey::new(sku, store))
-            .map_or(0, |l| l.available_online())
+            .read(CellKey::new(sku, store), StockLevel::available_online)
+            .unwrap_or(0)
     }
 
     /// The path of a category.

@@ -20,6 +20,7 @@ use tillside_engine::reply::Reply;
 use tillside_engine::reservation::ReservationState;
 use tillside_engine::routing::{Plan, PlanOutcome, PlanQuery, plan};
 use tillside_engine::state::State;
+use tillside_engine::stock::StockLevel;
 use world::build::{product, store_at};
 use world::{START, World};
 
@@ -221,7 +222,9 @@ fn two_hundred_queries_over_real_outlets_have_the_reference_answers() {
                 continue;
             }
             // Only the products asked for, one query at a time: all of them together are ten million levels.
-            state.stock.clear();
+            for (cell, _) in state.stock.cells() {
+                state.stock.insert(cell, StockLevel::default());
+            }
             let mut touched = Touched::default();
             let ctx = Ctx {
                 seq: Sequence(state.counters().sequence.0 + 1),

@@ -266,9 +266,7 @@ impl Rows<'_> {
     fn sales(&mut self, state: &State, touched: &Touched) {
         for cell in &touched.cells {
             // Encoded under the guard: this is the only thread that ever takes a writing one, so nobody waits for it.
-            if let Some(level) = state.stock.get(cell) {
-                self.put(cell, level.value());
-            }
+            state.stock.read(*cell, |level| self.put(cell, level));
         }
         for id in &touched.histories {
             if let Some(customer) = state.customers.get(id) {

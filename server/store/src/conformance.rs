@@ -220,7 +220,7 @@ fn loads_what_was_applied(place: &impl Place) {
     assert_eq!(loaded.state.checkouts.len(), 0, "the forgotten one is gone");
     let cell = CellKey::new(SkuId(1), StoreId(3));
     assert_eq!(
-        loaded.state.stock.get(&cell).map(|level| level.on_hand),
+        loaded.state.stock.read(cell, |level| level.on_hand),
         Some(12),
         "the last put counts"
     );

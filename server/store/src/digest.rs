@@ -99,8 +99,8 @@ pub fn state_digest(state: &State) -> StateDigest {
     digest.table(Table::Identifiers, state.identifiers.iter(), |e| {
         (*e.key(), Arc::new(IdentifierOwner(*e.value())))
     });
-    digest.table(Table::Stock, state.stock.iter(), |e| {
-        (*e.key(), Arc::new(e.value().clone()))
+    digest.table(Table::Stock, state.stock.cells(), |(cell, level)| {
+        (cell, Arc::new(level))
     });
     digest.table(Table::Offers, state.offers.iter(), |e| {
         (Arc::clone(e.key()), Arc::clone(e.value()))

@@ -213,8 +213,7 @@ impl Booking<'_> {
                 .and_then(|id| self.settle(id, store, found.id, quantity));
             if line.quantity != 0 {
                 let cell = CellKey::new(found.id, store);
-                let level = self.state.stock.get(&cell);
-                line.stock_delta = level.map_or(-quantity, |l| {
+                let moved = self.state.stock.read(cell, |l| {
                     let delta = l.effective(-quantity, self.time);
                     let after =
                         (l.on_hand + delta).clamp(-LEVEL_THOUSANDTHS_MAX, LEVEL_THOUSANDTHS_MAX);
@@ -225,6 +224,7 @@ impl Booking<'_> {
                         after - l.on_hand
                     }
                 });
+                line.stock_delta = moved.unwrap_or(-quantity);
             }
         }
         if draft.reservation.is_some() && line.settles.is_none() {

@@ -29,7 +29,9 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     table(&mut lines, "plu", &state.plus);
     table(&mut lines, "customer", &state.customers);
     table(&mut lines, "identifier", &state.identifiers);
-    table(&mut lines, "stock", &state.stock);
+    state
+        .stock
+        .for_each(|cell, level| lines.push(format!("stock {cell:?} = {level:?}")));
     table(&mut lines, "offer", &state.offers);
     table(&mut lines, "outcomes", &state.outcomes);
     table(&mut lines, "reservation", &state.reservations);
@@ -93,10 +95,10 @@ pub(crate) fn write_rows(from: &State, to: &State, touched: &Touched) {
     for (hash, id) in &touched.identifiers {
         to.identifiers.insert(*hash, *id);
     }
-    touched
-        .cells
-        .iter()
-        .for_each(|key| copy(&from.stock, &to.stock, key));
+    for cell in &touched.cells {
+        let level = from.stock.get(*cell).expect("a touched level exists");
+        to.stock.insert(*cell, level);
+    }
     touched
         .offers
         .iter()
@@ -140,7 +142,9 @@ pub(crate) fn copy_rows(from: &State) -> State {
     copy_all(&from.category_paths, &to.category_paths);
     copy_all(&from.customers, &to.customers);
     copy_all(&from.identifiers, &to.identifiers);
-    copy_all(&from.stock, &to.stock);
+    for (cell, level) in from.stock.cells() {
+        to.stock.insert(cell, level);
+    }
     copy_all(&from.offers, &to.offers);
     copy_all(&from.outcomes, &to.outcomes);
     copy_all(&from.reservations, &to.reservations);
