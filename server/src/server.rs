@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tillside_engine::decide::Rules;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_store::{OpenOptions, RocksLog, SnapshotDigest, load};
+use tillside_store::{OpenOptions, Opening, RocksLog, SnapshotDigest, load};
 use tokio::sync::watch;
 
 use crate::app::{About, App, Reading};
@@ -227,6 +227,21 @@ impl Opened {
             ..OpenOptions::default()
         };
         let log = RocksLog::open(&config.data_dir, options)?;
+        match log.opening() {
+            Opening::Whole => {}
+            Opening::FlagNotNeeded { after } => tracing::info!(
+                after,
+                "accept_loss_after is set and not needed: nothing acknowledged is lost. Remove the setting"
+            ),
+            Opening::LossAccepted {
+                after,
+                acknowledged,
+            } => tracing::warn!(
+                after,
+                acknowledged,
+                "going on without what was acknowledged after this sequence, as accept_loss_after says. Remove the setting"
+            ),
+        }
         let loaded = load(&log)?;
         keys::check_belongs(&key, &loaded.state, &config.keys_dir)?;
         let recovery = started.elapsed();

@@ -125,7 +125,7 @@ pub struct Settings {
     /// Loyalty points a whole currency unit earns. [default: 1]
     #[arg(long, env = "TILLSIDE_POINTS_PER_CURRENCY_UNIT", value_name = "N")]
     pub points_per_currency_unit: Option<u32>,
-    /// Start although the log ends before what was acknowledged, as long as it reaches this sequence. What came after is lost.
+    /// Start although the log ends before what was acknowledged, if it ends exactly at this sequence. What came after is lost.
     #[arg(long, env = "TILLSIDE_ACCEPT_LOSS_AFTER", value_name = "SEQUENCE")]
     pub accept_loss_after: Option<u64>,
 }

@@ -214,7 +214,8 @@ pub enum OpenError {
     /// The log ends before what was acknowledged.
     #[error(
         "the log in {} ends at sequence {log_end}, but changes up to {acknowledged} were acknowledged: the last {} are lost. \
-         Restore the directory from a replica or a later backup; or start with --accept-loss-after {log_end} to go on without them",
+         Restore the directory from a replica or a later backup; or start once with --accept-loss-after {log_end}, exactly where the log ends, \
+         to go on without them",
         path.display(), acknowledged - log_end
     )]
     LogEndsEarly {
@@ -228,19 +229,22 @@ pub enum OpenError {
     /// The log is another one than was acknowledged.
     #[error(
         "the log in {} has another record at sequence {acknowledged} than the one that was acknowledged: the files come from \
-         different directories or times. Restore the whole directory; or start with --accept-loss-after {} to go on with this log",
-        path.display(), acknowledged.saturating_sub(1)
+         different directories or times. Restore the whole directory; or start once with --accept-loss-after {log_end}, where this \
+         log ends, to go on with it",
+        path.display()
     )]
     LogReplaced {
         /// Which directory.
         path: PathBuf,
+        /// Last sequence of the log.
+        log_end: u64,
         /// Last acknowledged sequence.
         acknowledged: u64,
     },
     /// The mark of what was acknowledged is missing or unreadable.
     #[error(
         "{} {problem}, so nobody knows whether the log's end at sequence {log_end} is all that was acknowledged. \
-         Restore the whole directory; or start with --accept-loss-after {log_end} to go on",
+         Restore the whole directory; or start once with --accept-loss-after {log_end}, exactly where the log ends, to go on",
         path.display()
     )]
     MarkUnusable {

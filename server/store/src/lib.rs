@@ -23,5 +23,6 @@ pub use digest::{SnapshotDigest, StateDigest, state_digest};
 pub use error::{LogError, OpenError, RecordError, RecordProblem, StoreError};
 pub use load::{Loaded, load};
 pub use log::{Log, LogRecord, Position};
+pub use mark::Opening;
 pub use rocks::{OpenOptions, RocksLog};
 pub use table::{Cursor, Table, Tables};

@@ -172,47 +172,89 @@ fn read_slot(file: &File, offset: u64) -> Option<(u64, Position)> {
     (slot(writes, position) == bytes).then_some((writes, position))
 }
 
+/// How a log was found when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Everything acknowledged is there.
+    Whole,
+    /// Everything acknowledged is there, so that the permission to lose something was not needed.
+    FlagNotNeeded {
+        /// The sequence it was given for.
+        after: u64,
+    },
+    /// The log goes on without what was acknowledged later, as it was told to.
+    LossAccepted {
+        /// Where the log ends.
+        after: u64,
+        /// What was acknowledged; `None` where nobody knows.
+        acknowledged: Option<u64>,
+    },
+}
+
 /// Whether a log that ends at `end` is all that was acknowledged. `checksum_at` gives the checksum of the record at a
-/// sequence of the log.
+/// sequence of the log. A loss is accepted only for the very end that a person has seen in the refusal: a permission
+/// that stays in the configuration must not cover a second loss.
 pub(crate) fn check<E>(
     directory: &Path,
     found: Found,
     end: Position,
     accept_loss_after: Option<u64>,
     checksum_at: impl FnOnce(Sequence) -> Result<Option<u32>, E>,
-) -> Result<(), OpenError>
+) -> Result<Opening, OpenError>
 where
     OpenError: From<E>,
 {
-    // What is accepted is the loss of everything after a sequence the log still has.
-    let accepted = accept_loss_after.is_some_and(|sequence| sequence <= end.sequence.0);
+    let (error, acknowledged) = match problem(directory, found, end, checksum_at)? {
+        None => {
+            return Ok(
+                accept_loss_after.map_or(Opening::Whole, |after| Opening::FlagNotNeeded { after })
+            );
+        }
+        Some(problem) => problem,
+    };
+    match accept_loss_after {
+        Some(after) if after == end.sequence.0 => Ok(Opening::LossAccepted {
+            after,
+            acknowledged,
+        }),
+        _ => Err(error),
+    }
+}
+
+/// What is wrong, and up to where changes are known to have been acknowledged.
+fn problem<E>(
+    directory: &Path,
+    found: Found,
+    end: Position,
+    checksum_at: impl FnOnce(Sequence) -> Result<Option<u32>, E>,
+) -> Result<Option<(OpenError, Option<u64>)>, E> {
     let log_end = end.sequence.0;
     let mark = match found {
         Found::At(mark) => mark,
-        Found::Missing if log_end == 0 => return Ok(()),
-        _ if accepted => return Ok(()),
-        Found::Missing => return Err(unusable(directory, "is missing", log_end)),
-        Found::Unreadable => return Err(unusable(directory, "cannot be read", log_end)),
+        Found::Missing if log_end == 0 => return Ok(None),
+        Found::Missing => return Ok(Some((unusable(directory, "is missing", log_end), None))),
+        Found::Unreadable => {
+            return Ok(Some((unusable(directory, "cannot be read", log_end), None)));
+        }
     };
-    let acknowledged = mark.sequence.0;
-    if accept_loss_after.is_some_and(|sequence| accepted && acknowledged > sequence) {
-        return Ok(());
-    }
-    if acknowledged > log_end {
-        return Err(OpenError::LogEndsEarly {
-            path: directory.to_owned(),
+    let (path, acknowledged) = (directory.to_owned(), mark.sequence.0);
+    let error = if acknowledged > log_end {
+        OpenError::LogEndsEarly {
+            path,
             log_end,
             acknowledged,
-        });
-    }
+        }
     // Sequence 0 is before the first record: nothing was acknowledged.
-    if acknowledged > 0 && checksum_at(mark.sequence)? != Some(mark.checksum) {
-        return Err(OpenError::LogReplaced {
-            path: directory.to_owned(),
+    } else if acknowledged > 0 && checksum_at(mark.sequence)? != Some(mark.checksum) {
+        OpenError::LogReplaced {
+            path,
+            log_end,
             acknowledged,
-        });
-    }
-    Ok(())
+        }
+    } else {
+        return Ok(None);
+    };
+    Ok(Some((error, Some(acknowledged))))
 }
 
 fn unusable(directory: &Path, problem: &'static str, log_end: u64) -> OpenError {
@@ -273,34 +315,68 @@ mod tests {
                 Ok::<_, OpenError>(Some(checksum))
             })
         };
-        assert_eq!(check(Found::Missing, at(0, 0), None, 0), Ok(()));
-        assert_eq!(check(Found::At(at(10, 1)), at(12, 5), None, 1), Ok(()));
+        let accepted = |after, acknowledged| {
+            Ok(Opening::LossAccepted {
+                after,
+                acknowledged,
+            })
+        };
+        assert_eq!(check(Found::Missing, at(0, 0), None, 0), Ok(Opening::Whole));
+        assert_eq!(
+            check(Found::At(at(10, 1)), at(12, 5), None, 1),
+            Ok(Opening::Whole)
+        );
         let early = OpenError::LogEndsEarly {
             path: directory.into(),
             log_end: 8,
             acknowledged: 10,
         };
+        for given in [None, Some(7), Some(9), Some(10)] {
+            assert_eq!(
+                check(Found::At(at(10, 1)), at(8, 5), given, 0),
+                Err(early.clone()),
+                "{given:?} is not where the log ends"
+            );
+        }
         assert_eq!(
-            check(Found::At(at(10, 1)), at(8, 5), None, 0),
-            Err(early.clone())
+            check(Found::At(at(10, 1)), at(8, 5), Some(8), 0),
+            accepted(8, Some(10))
         );
-        assert_eq!(
-            check(Found::At(at(10, 1)), at(8, 5), Some(9), 0),
-            Err(early),
-            "less than what was accepted is left"
-        );
-        assert_eq!(check(Found::At(at(10, 1)), at(8, 5), Some(8), 0), Ok(()));
         let replaced = OpenError::LogReplaced {
             path: directory.into(),
+            log_end: 12,
             acknowledged: 10,
         };
+        assert!(replaced.to_string().contains("--accept-loss-after 12"));
+        for given in [None, Some(9), Some(10)] {
+            assert_eq!(
+                check(Found::At(at(10, 1)), at(12, 5), given, 2),
+                Err(replaced.clone())
+            );
+        }
         assert_eq!(
-            check(Found::At(at(10, 1)), at(12, 5), None, 2),
-            Err(replaced)
+            check(Found::At(at(10, 1)), at(12, 5), Some(12), 2),
+            accepted(12, Some(10))
         );
-        assert_eq!(check(Found::At(at(10, 1)), at(12, 5), Some(9), 2), Ok(()));
-        assert!(check(Found::Missing, at(3, 1), None, 0).is_err());
-        assert!(check(Found::Unreadable, at(3, 1), None, 0).is_err());
-        assert_eq!(check(Found::Unreadable, at(3, 1), Some(3), 0), Ok(()));
+        for found in [Found::Missing, Found::Unreadable] {
+            assert!(check(found, at(3, 1), None, 0).is_err());
+            assert!(check(found, at(3, 1), Some(2), 0).is_err());
+            assert_eq!(check(found, at(3, 1), Some(3), 0), accepted(3, None));
+        }
+    }
+
+    #[test]
+    fn a_permission_that_is_not_needed_changes_nothing() {
+        for (found, end) in [
+            (Found::At(at(10, 1)), at(12, 5)),
+            (Found::Missing, at(0, 0)),
+        ] {
+            for after in [0, 8, 12, 99] {
+                let opening = check(Path::new("data"), found, end, Some(after), |_| {
+                    Ok::<_, OpenError>(Some(1))
+                });
+                assert_eq!(opening, Ok(Opening::FlagNotNeeded { after }));
+            }
+        }
     }
 }

@@ -12,8 +12,8 @@ use tillside_engine::state::State;
 use tillside_engine::units::Time;
 use tillside_store::faulty::{Fault, FaultyDisk, FaultyLog};
 use tillside_store::{
-    BatchBuilder, Log, LogError, OpenError, OpenOptions, RecordProblem, RocksLog, StoreError,
-    Table, load, state_digest,
+    BatchBuilder, Log, LogError, OpenError, OpenOptions, Opening, RecordProblem, RocksLog,
+    StoreError, Table, load, state_digest,
 };
 
 struct Writer {
@@ -200,7 +200,15 @@ fn a_database_older_than_what_was_acknowledged_is_refused_until_its_loss_is_acce
         )
     };
     assert!(accept(4).is_err(), "more is lost than was accepted");
+    assert!(accept(2).is_err(), "less is lost than was accepted");
     let log = accept(3).expect("accepted");
+    assert_eq!(
+        log.opening(),
+        Opening::LossAccepted {
+            after: 3,
+            acknowledged: Some(7)
+        }
+    );
     assert_eq!(
         load(&log)
             .expect("an older database")
@@ -215,6 +223,27 @@ fn a_database_older_than_what_was_acknowledged_is_refused_until_its_loss_is_acce
             .expect("the loss was accepted once and for all")
             .last_sequence(),
         Sequence(3)
+    );
+    // The permission stays in somebody's configuration: harmless, until something else is lost.
+    let mut log = accept(3).expect("nothing is lost");
+    assert_eq!(log.opening(), Opening::FlagNotNeeded { after: 3 });
+    let mut writer = Writer::of(&log, load(&log).expect("a log").state);
+    writer.append(&mut log).expect("a healthy disk");
+    drop(log);
+    let shorter = self::directory();
+    copy(&directory.path().join("rocksdb"), shorter.path());
+    let mut log = accept(3).expect("nothing is lost");
+    (0..2).for_each(|_| writer.append(&mut log).expect("a healthy disk"));
+    drop(log);
+    fs::remove_dir_all(directory.path().join("rocksdb")).expect("our directory");
+    copy(shorter.path(), &directory.path().join("rocksdb"));
+    assert_eq!(
+        accept(3).err(),
+        Some(OpenError::LogEndsEarly {
+            path: directory.path().to_owned(),
+            log_end: 4,
+            acknowledged: 6
+        })
     );
 }
 
@@ -287,6 +316,7 @@ fn a_database_of_another_directory_is_refused() {
         error,
         Some(OpenError::LogReplaced {
             path: ours.path().to_owned(),
+            log_end: 4,
             acknowledged: 4
         })
     );
@@ -383,8 +413,34 @@ fn a_lost_tail_is_refused_where_the_mark_survived() {
             acknowledged: 5
         })
     );
-    let log = FaultyLog::open(&disk, Some(3)).expect("accepted");
+    for given in [2, 4, 5] {
+        assert!(
+            FaultyLog::open(&disk, Some(given)).is_err(),
+            "{given} is not where the log ends"
+        );
+    }
+    let mut log = FaultyLog::open(&disk, Some(3)).expect("accepted");
     assert_eq!(log.last_sequence(), Sequence(3));
+    // The permission stays given: harmless while nothing is lost, and no permission for the next loss.
+    let mut writer = Writer::of(&log, load(&log).expect("a log").state);
+    disk.lie_about_syncs(false);
+    writer.append(&mut log).expect("a healthy disk");
+    drop(log);
+    let mut log = FaultyLog::open(&disk, Some(3)).expect("nothing is lost");
+    disk.lie_about_syncs(true);
+    (0..2).for_each(|_| writer.append(&mut log).expect("the disk says so"));
+    drop(log);
+    disk.crash(0, true);
+    assert!(matches!(
+        FaultyLog::open(&disk, Some(3)),
+        Err(OpenError::LogEndsEarly {
+            log_end: 4,
+            acknowledged: 6,
+            ..
+        })
+    ));
+    drop(FaultyLog::open(&disk, Some(4)).expect("accepted"));
+    drop(FaultyLog::open(&disk, None).expect("accepted once and for all"));
 }
 
 #[test]

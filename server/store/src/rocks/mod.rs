@@ -18,7 +18,7 @@ use crate::digest::SnapshotDigest;
 use crate::error::{LogError, OpenError, StoreError};
 use crate::load;
 use crate::log::{Log, LogRecord, Position, Records};
-use crate::mark::{self, Mark};
+use crate::mark::{self, Mark, Opening};
 use crate::record;
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
@@ -34,7 +34,7 @@ const TAIL_RECORDS: u64 = 1024;
 /// How to open a data directory.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// Open even if what was acknowledged after this sequence is lost.
+    /// Open even if what was acknowledged after this sequence is lost, if the log ends exactly there.
     pub accept_loss_after: Option<u64>,
     /// Bytes of decompressed blocks kept for reads, bounding what a start or a retry leaves in memory.
     pub block_cache_bytes: usize,
@@ -54,6 +54,7 @@ pub struct RocksLog {
     db: Arc<DB>,
     mark: Mark,
     position: Position,
+    opening: Opening,
     /// A write failed: nothing more is written.
     stopped: bool,
 }
@@ -73,7 +74,7 @@ impl RocksLog {
         let position = end_of(&tables)?;
         let found = mark::find(directory)
             .map_err(|e| format_file::failed(&directory.join(mark::FILE), &e))?;
-        mark::check(
+        let opening = mark::check(
             directory,
             found,
             position,
@@ -90,8 +91,14 @@ impl RocksLog {
             db,
             mark,
             position,
+            opening,
             stopped: false,
         })
+    }
+
+    /// How it was found: whole, or shorter than what was acknowledged and accepted as that.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Something any thread can compute digests with while this log is written to. It keeps the directory in use.
