@@ -75,6 +75,43 @@ pub fn of_tables(tables: &impl Tables) -> Result<StateDigest, StoreError> {
 pub fn state_digest(state: &State) -> StateDigest {
     let counters = state.counters();
     let mut digest = Digest::new(&counters);
+    rows_of(state, &mut digest);
+    digest.finish(&counters)
+}
+
+/// Takes the rows of tables, table by table in the order of the digest.
+pub(crate) trait RowSink {
+    /// A table begins.
+    fn start(&mut self, table: Table);
+    /// Its next row in the order of the keys, as it is on disk.
+    fn row(&mut self, key: &[u8], value: &[u8]);
+    /// It ends.
+    fn end(&mut self);
+
+    /// A table in memory: gathered, sorted, encoded.
+    fn table<E, T: Row>(
+        &mut self,
+        table: Table,
+        entries: impl Iterator<Item = E>,
+        row: impl Fn(E) -> (T::Key, Arc<T>),
+    ) where
+        T::Key: Ord,
+    {
+        debug_assert_eq!(table, T::TABLE, "a row goes into its own table");
+        let mut rows: Vec<(T::Key, Arc<T>)> = entries.map(row).collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        self.start(table);
+        let mut encoder = Encoder::default();
+        for (key, entity) in &rows {
+            let (key, value) = encoder.row(key, &**entity);
+            self.row(key, value);
+        }
+        self.end();
+    }
+}
+
+/// Gives every row of a state in memory, which must not change meanwhile, but the counters.
+pub(crate) fn rows_of(state: &State, digest: &mut impl RowSink) {
     let customers = || state.customers.iter();
     digest.table(Table::Stores, state.stores.items.iter(), |e| {
         (*e.key(), Arc::clone(e.value()))
@@ -125,7 +162,6 @@ pub fn state_digest(state: &State) -> StateDigest {
         read(&state.quarantine).iter(),
         |(key, line)| (*key, Arc::clone(line)),
     );
-    digest.finish(&counters)
 }
 
 /// Whether a table's rows go into the digest as they are. The counters come first, without the log's checksum, which a
@@ -138,25 +174,9 @@ struct Digest {
     hasher: blake3::Hasher,
     chunk: Vec<u8>,
     rows: u64,
-    encoder: Encoder,
 }
 
-impl Digest {
-    fn new(counters: &Counters) -> Self {
-        let mut digest = Digest {
-            hasher: blake3::Hasher::new(),
-            chunk: Vec::with_capacity(2 * CHUNK_BYTES),
-            rows: 0,
-            encoder: Encoder::default(),
-        };
-        let mut payload = Vec::new();
-        record::write_payload(counters, &mut payload);
-        digest.start(Table::Meta);
-        digest.row(&[], &payload);
-        digest.end();
-        digest
-    }
-
+impl RowSink for Digest {
     fn start(&mut self, table: Table) {
         self.rows = 0;
         self.chunk.push(table.number());
@@ -180,27 +200,21 @@ impl Digest {
     fn end(&mut self) {
         self.chunk.extend_from_slice(&self.rows.to_le_bytes());
     }
+}
 
-    /// A table in memory: gathered, sorted, encoded.
-    fn table<E, T: Row>(
-        &mut self,
-        table: Table,
-        entries: impl Iterator<Item = E>,
-        row: impl Fn(E) -> (T::Key, Arc<T>),
-    ) where
-        T::Key: Ord,
-    {
-        debug_assert_eq!(table, T::TABLE, "a row goes into its own table");
-        let mut rows: Vec<(T::Key, Arc<T>)> = entries.map(row).collect();
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
-        self.start(table);
-        let mut encoder = std::mem::take(&mut self.encoder);
-        for (key, entity) in &rows {
-            let (key, value) = encoder.row(key, &**entity);
-            self.row(key, value);
-        }
-        self.encoder = encoder;
-        self.end();
+impl Digest {
+    fn new(counters: &Counters) -> Self {
+        let mut digest = Digest {
+            hasher: blake3::Hasher::new(),
+            chunk: Vec::with_capacity(2 * CHUNK_BYTES),
+            rows: 0,
+        };
+        let mut payload = Vec::new();
+        record::write_payload(counters, &mut payload);
+        digest.start(Table::Meta);
+        digest.row(&[], &payload);
+        digest.end();
+        digest
     }
 
     fn finish(mut self, counters: &Counters) -> StateDigest {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::table::Table;
 
 /// What a person does about damaged data.
-const RESTORE: &str = "The data on disk is damaged: stop the server, keep a copy of the data directory, check the disk, \
+pub(crate) const RESTORE: &str = "The data on disk is damaged: stop the server, keep a copy of the data directory, check the disk, \
                        and restore the directory from a backup";
 
 /// What is wrong with one row.
@@ -192,6 +192,12 @@ pub enum OpenError {
     /// A directory with other things in it.
     #[error("{} is not empty and is no Tillside data directory (it has no file FORMAT): give an empty or new directory", path.display())]
     NotADataDir {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A restore that did not end.
+    #[error("a restore into {} has not ended, so it is no data directory yet: run the same restore again, or delete the directory", path.display())]
+    RestoreUnfinished {
         /// Which.
         path: PathBuf,
     },

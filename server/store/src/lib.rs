@@ -17,6 +17,7 @@ mod record;
 pub mod replay;
 pub mod rocks;
 pub mod table;
+pub mod verify;
 
 pub use batch::{Batch, BatchBuilder};
 pub use digest::{SnapshotDigest, StateDigest, state_digest};
@@ -24,5 +25,6 @@ pub use error::{LogError, OpenError, RecordError, RecordProblem, StoreError};
 pub use load::{Loaded, load};
 pub use log::{Log, LogRecord, Position};
 pub use mark::Opening;
-pub use rocks::{OpenOptions, RocksLog};
+pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
+pub use rocks::{OpenOptions, RocksLog, backup};
 pub use table::{Cursor, Table, Tables};

@@ -1,4 +1,5 @@
-//! The file `FORMAT` says that a directory is a data directory and of which format, before anything else is opened.
+//! The file `FORMAT` says that a directory is a data directory and of which format, before anything else is opened. It is
+//! written last where a directory is restored, so that half a restore never opens.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,14 +9,37 @@ use crate::error::OpenError;
 
 const FILE: &str = "FORMAT";
 const UNFINISHED: &str = "FORMAT.new";
+/// There from the first to the last moment of a restore; renaming it to `FORMAT` is what makes the restore count.
+const RESTORING: &str = "FORMAT.restoring";
 const FORMAT_1: &str = "tillside data directory, format 1\n";
 
 /// Checks the directory, and makes it where there is none or an empty one.
 pub(super) fn ensure(directory: &Path) -> Result<(), OpenError> {
     fs::create_dir_all(directory).map_err(|e| failed(directory, &e))?;
+    if is_present(directory)? {
+        return Ok(());
+    }
+    refuse_foreign(directory)?;
+    create(directory, UNFINISHED).map_err(|e| failed(&directory.join(FILE), &e))?;
+    publish(directory, UNFINISHED).map_err(|e| failed(&directory.join(FILE), &e))
+}
+
+/// Checks the directory and changes nothing.
+pub(super) fn check(directory: &Path) -> Result<(), OpenError> {
+    if is_present(directory)? {
+        return Ok(());
+    }
+    refuse_unfinished(directory)?;
+    Err(OpenError::NotADataDir {
+        path: directory.to_owned(),
+    })
+}
+
+/// Whether it is a data directory of this format; an error where it is one of another.
+fn is_present(directory: &Path) -> Result<bool, OpenError> {
     let path = directory.join(FILE);
     match fs::read(&path) {
-        Ok(found) if found == FORMAT_1.as_bytes() => Ok(()),
+        Ok(found) if found == FORMAT_1.as_bytes() => Ok(true),
         Ok(found) => {
             let found = String::from_utf8_lossy(&found[..found.len().min(80)])
                 .trim()
@@ -25,35 +49,72 @@ pub(super) fn ensure(directory: &Path) -> Result<(), OpenError> {
                 found,
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            refuse_foreign(directory)?;
-            create(directory).map_err(|e| failed(&path, &e))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed(&path, &error)),
     }
 }
 
 /// A mistyped path must not fill somebody's folder, and a data directory that lost its `FORMAT` is not taken for a new one.
 fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
-    for entry in fs::read_dir(directory).map_err(|e| failed(directory, &e))? {
-        let name = entry.map_err(|e| failed(directory, &e))?.file_name();
-        // A new file system has a lost+found; a start that was killed leaves the unfinished file.
-        if name != "lost+found" && name != UNFINISHED {
-            return Err(OpenError::NotADataDir {
-                path: directory.to_owned(),
-            });
-        }
+    refuse_unfinished(directory)?;
+    if is_empty(directory).map_err(|e| failed(directory, &e))? {
+        return Ok(());
+    }
+    Err(OpenError::NotADataDir {
+        path: directory.to_owned(),
+    })
+}
+
+fn refuse_unfinished(directory: &Path) -> Result<(), OpenError> {
+    if directory.join(RESTORING).exists() {
+        return Err(OpenError::RestoreUnfinished {
+            path: directory.to_owned(),
+        });
     }
     Ok(())
 }
 
-fn create(directory: &Path) -> io::Result<()> {
-    let unfinished = directory.join(UNFINISHED);
-    let mut file = File::create(&unfinished)?;
+/// Whether nothing of anybody is in it.
+pub(super) fn is_empty(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        // A new file system has a lost+found; a start that was killed leaves the unfinished file.
+        if name != "lost+found" && name != UNFINISHED {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a restore began here and did not end.
+pub(super) fn is_restoring(directory: &Path) -> bool {
+    directory.join(RESTORING).exists() && !directory.join(FILE).exists()
+}
+
+/// From now on the directory is refused, until [`restored`].
+pub(super) fn restoring(directory: &Path) -> io::Result<()> {
+    create(directory, RESTORING)?;
+    sync(directory)
+}
+
+/// The directory is whole from now on.
+pub(super) fn restored(directory: &Path) -> io::Result<()> {
+    publish(directory, RESTORING)
+}
+
+fn create(directory: &Path, name: &str) -> io::Result<()> {
+    let mut file = File::create(directory.join(name))?;
     file.write_all(FORMAT_1.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, directory.join(FILE))?;
+    file.sync_all()
+}
+
+fn publish(directory: &Path, name: &str) -> io::Result<()> {
+    fs::rename(directory.join(name), directory.join(FILE))?;
     // A rename is durable only with its directory.
+    sync(directory)
+}
+
+pub(super) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 

@@ -1,8 +1,10 @@
 //! The log and the tables in RocksDB: one write and one sync a batch. Nothing is repaired here: a directory that does
 //! not add up is refused with the reason.
 
+pub mod backup;
 mod format_file;
 mod options;
+pub(crate) mod read_only;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use rocksdb::{
 };
 use tillside_engine::ids::Sequence;
 
+use self::backup::BackupHandle;
 use crate::batch::Batch;
 use crate::digest::SnapshotDigest;
 use crate::error::{LogError, OpenError, StoreError};
@@ -23,7 +26,7 @@ use crate::record;
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
 /// Folder of the database inside the data directory.
-const DATABASE: &str = "rocksdb";
+pub(crate) const DATABASE: &str = "rocksdb";
 /// What a write adds to keys and values: reserved at once, so that the batch is not copied while it grows.
 const BYTES_PER_ROW: usize = 16;
 /// Scans read this much ahead: whole files are read in order.
@@ -67,6 +70,24 @@ impl RocksLog {
     pub fn open(directory: impl AsRef<Path>, options: OpenOptions) -> Result<RocksLog, OpenError> {
         let directory = directory.as_ref();
         format_file::ensure(directory)?;
+        Self::open_formatted(directory, options)
+    }
+
+    /// Opens a data directory that is there already; makes none.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    pub fn open_existing(
+        directory: impl AsRef<Path>,
+        options: OpenOptions,
+    ) -> Result<RocksLog, OpenError> {
+        let directory = directory.as_ref();
+        format_file::check(directory)?;
+        Self::open_formatted(directory, options)
+    }
+
+    /// Opens what says by its `FORMAT` that it is a data directory, or is about to.
+    fn open_formatted(directory: &Path, options: OpenOptions) -> Result<RocksLog, OpenError> {
         let db = Arc::new(open_database(directory, &options)?);
         let tables = RocksTables {
             db: Arc::clone(&db),
@@ -104,6 +125,11 @@ impl RocksLog {
     /// Something any thread can compute digests with while this log is written to. It keeps the directory in use.
     pub fn snapshot_digest_handle(&self) -> SnapshotDigest {
         SnapshotDigest::new(Arc::clone(&self.db))
+    }
+
+    /// Something any thread can make backups with while this log is written to. It keeps the directory in use.
+    pub fn backup_handle(&self) -> BackupHandle {
+        BackupHandle::new(Arc::clone(&self.db))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
