@@ -121,6 +121,12 @@ methods! {
 
     /// What runs there and what it holds. The digest, where asked for, reads every row once: hence the longer deadline.
     plain bulk_timeout OperationsServiceClient.get_server_info(GetServerInfoRequest) -> ServerInfo;
+    /// Starts a backup; answers at once, and [`Tillside::get_operation`] says how far it is.
+    keyed timeout OperationsServiceClient.create_backup(CreateBackupRequest) -> Operation;
+    /// How far an operation is.
+    plain timeout OperationsServiceClient.get_operation(GetOperationRequest) -> Operation;
+    /// The complete backups of the server, oldest first.
+    plain timeout OperationsServiceClient.list_backups(ListBackupsRequest) -> ListBackupsResponse;
     /// Moves the clock of a server that was started with a simulated clock.
     plain timeout SimulationServiceClient.advance_clock(AdvanceClockRequest) -> AdvanceClockResponse;
 }

@@ -10,6 +10,7 @@ use tillside_engine::identity::{IdentityRules, IndexKey};
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
 
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::profile_cache::ProfileCache;
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
@@ -52,6 +53,8 @@ pub struct App {
     pub about: About,
     /// Computes the digest of everything on disk.
     pub digester: Arc<dyn Digester>,
+    /// Makes and lists backups; `None` where no place for them is configured.
+    pub backups: Option<Arc<Backups>>,
 }
 
 impl std::fmt::Debug for App {

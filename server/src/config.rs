@@ -62,6 +62,9 @@ pub struct Config {
     pub barcode_masks: Vec<String>,
     pub points_per_currency_unit: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_dir: Option<PathBuf>,
+    pub backups_kept: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub accept_loss_after: Option<u64>,
 }
 
@@ -155,6 +158,8 @@ impl Config {
                 .barcode_masks
                 .unwrap_or_else(|| vec!["2IIIIIIPPPPPC".into()]),
             points_per_currency_unit: settings.points_per_currency_unit.unwrap_or(1),
+            backup_dir: settings.backup_dir,
+            backups_kept: settings.backups_kept.unwrap_or(7),
             accept_loss_after: settings.accept_loss_after,
             data_dir,
         };
@@ -236,6 +241,21 @@ impl Config {
                 key: "keys_dir",
                 problem,
             });
+        }
+        within("backups_kept", self.backups_kept, 1, 10_000)?;
+        if let Some(backups) = &self.backup_dir {
+            let inside = [&self.data_dir, &self.keys_dir]
+                .into_iter()
+                .any(|other| backups.starts_with(other) || other.starts_with(backups));
+            if inside {
+                let problem =
+                    "must lie apart from the data directory and the keys directory: what happens to one must not reach the other"
+                        .into();
+                return Err(ConfigError::Invalid {
+                    key: "backup_dir",
+                    problem,
+                });
+            }
         }
         if self.phone_region.len() != 2
             || !self.phone_region.bytes().all(|b| b.is_ascii_uppercase())
@@ -321,7 +341,7 @@ pub fn parse_cli(args: impl IntoIterator<Item = OsString>) -> Cli {
     Cli::parse_from(args)
 }
 
-fn read_file(path: &Path) -> Result<Settings, ConfigError> {
+pub(crate) fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     let unreadable = |e: std::io::Error| ConfigError::Unreadable {
         path: path.into(),
         reason: e.to_string(),
@@ -341,7 +361,7 @@ fn read_file(path: &Path) -> Result<Settings, ConfigError> {
     })
 }
 
-fn beside(data_dir: &Path) -> PathBuf {
+pub(crate) fn beside(data_dir: &Path) -> PathBuf {
     let mut name = data_dir
         .file_name()
         .map_or_else(|| OsString::from("tillside-data"), ToOwned::to_owned);

@@ -222,6 +222,35 @@ pub fn storage_failed() -> Status {
         .into_status()
 }
 
+/// No place for backups is configured.
+pub fn backup_not_configured() -> Status {
+    let message = "the server has no backup_dir; set it (flag --backup-dir, TILLSIDE_BACKUP_DIR, or in the file) and start the server again";
+    Refusal::new(Code::FailedPrecondition, "BACKUP_NOT_CONFIGURED", message).into_status()
+}
+
+/// Another backup is under way.
+pub fn backup_running(operation_id: &str) -> Status {
+    let message = format!(
+        "another backup is running; wait until GetOperation says that {operation_id} has ended, then call again"
+    );
+    Refusal::new(Code::FailedPrecondition, "BACKUP_RUNNING", message)
+        .with("operation_id", operation_id)
+        .into_status()
+}
+
+/// The backup directory cannot be read.
+pub fn backups_unreadable(error: &tillside_store::BackupError) -> Status {
+    Refusal::new(Code::FailedPrecondition, "BACKUP_FAILED", error.to_string()).into_status()
+}
+
+/// No such operation.
+pub fn unknown_operation(operation_id: &str) -> Status {
+    let message = format!(
+        "there is no operation {operation_id:?}; operations are forgotten when the server is started again"
+    );
+    Refusal::new(Code::NotFound, "UNKNOWN_OPERATION", message).into_status()
+}
+
 /// The state is not loaded yet, or the server is stopping.
 pub fn not_ready(why: &'static str) -> Status {
     Refusal::new(Code::Unavailable, "NOT_READY", why)

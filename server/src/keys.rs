@@ -92,6 +92,21 @@ pub fn load_or_create(keys_dir: &Path, data_dir: &Path) -> Result<IndexKey, KeyE
     }
 }
 
+/// The key in a directory; `None` where there is none. Nothing is made.
+pub fn load(keys_dir: &Path) -> Result<Option<IndexKey>, KeyError> {
+    if keys_dir.join(INDEX_KEY_FILE).exists() {
+        // The data directory only matters where the key is missing.
+        return load_or_create(keys_dir, Path::new("")).map(Some);
+    }
+    Ok(None)
+}
+
+/// Says which key it is to whoever has it, and nothing about the key: for backups, which must not hold it.
+pub fn fingerprint(key: &IndexKey) -> String {
+    let hash = blake3::derive_key("tillside 2026-11-22 fingerprint of the index key", &key.0);
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Refuses a key under which the loaded customers cannot be found: every one of them would be unknown.
 pub fn check_belongs(key: &IndexKey, state: &State, keys_dir: &Path) -> Result<(), KeyError> {
     let Some(customer) = state
@@ -169,6 +184,14 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart() {
+        let (one, other) = (IndexKey([1; KEY_BYTES]), IndexKey([2; KEY_BYTES]));
+        assert_eq!(fingerprint(&one), fingerprint(&one.clone()));
+        assert_ne!(fingerprint(&one), fingerprint(&other));
+        assert_eq!(fingerprint(&one).len(), 16);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! decides anything about customers, offers or stock: that is the engine's.
 
 pub mod app;
+pub mod backups;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod convert;

@@ -15,6 +15,9 @@ const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = parse_cli(std::env::args_os());
+    if let Some(command) = &cli.command {
+        return tillside_server::cli::run(command, &cli);
+    }
     let config = match Config::load(&cli) {
         Ok(config) => config,
         Err(error) => {

@@ -15,6 +15,7 @@ use tillside_store::{OpenOptions, Opening, RocksLog, SnapshotDigest, load};
 use tokio::sync::watch;
 
 use crate::app::{About, App, Reading};
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::config::{ClockStart, Config};
 use crate::edge::acceptor;
@@ -138,6 +139,7 @@ pub async fn run(
         }
     };
     let (app, mut sequencer) = opened?.start(&config)?;
+    let backups = app.backups.clone();
     app_sender.send_replace(Some(Arc::new(app)));
     for worker in &mut workers {
         anyhow::ensure!(
@@ -161,6 +163,7 @@ pub async fn run(
         Phase::Failed
     });
     tracing::info!("draining");
+    let drained_by = Instant::now() + Duration::from_millis(config.drain_deadline_ms);
     accepting.abort();
     if ended != Ended::Stopped {
         // Callers are told before their connections go; then nothing is gained by waiting.
@@ -169,6 +172,18 @@ pub async fn run(
     drain_sender.send_replace(true);
     tokio::task::spawn_blocking(move || workers.into_iter().for_each(Worker::join)).await?;
     tokio::task::spawn_blocking(move || sequencer.stop()).await?;
+    if let Some(backups) = backups {
+        // After a failed write nothing is waited for.
+        let patience = match ended {
+            Ended::Stopped => drained_by.saturating_duration_since(Instant::now()),
+            Ended::StorageFailed(_) => Duration::ZERO,
+        };
+        if !tokio::task::spawn_blocking(move || backups.close(patience)).await? {
+            tracing::warn!(
+                "a backup did not end in time and is given up; the next one removes what it left"
+            );
+        }
+    }
     side_door.abort();
     upkeep.abort();
     tracing::info!("stopped");
@@ -272,6 +287,14 @@ impl Opened {
 
     fn start(self, config: &Config) -> anyhow::Result<(App, SequencerThread)> {
         let clock = clock(config, &self.state)?;
+        let backups = config.backup_dir.clone().map(|directory| {
+            Arc::new(Backups::new(
+                directory,
+                config.backups_kept,
+                keys::fingerprint(&self.reading.key),
+                self.log.backup_handle(),
+            ))
+        });
         let digester: Arc<dyn Digester> = Arc::new(self.log.snapshot_digest_handle());
         let options = SequencerOptions {
             interactive_queue: config.interactive_queue_max,
@@ -296,6 +319,7 @@ impl Opened {
             reading: Arc::new(self.reading),
             about: self.about,
             digester,
+            backups,
         };
         Ok((app, thread))
     }

@@ -97,6 +97,25 @@ fn install() -> Result<PrometheusHandle, String> {
         "How many of each kind the server holds."
     );
     metrics::describe_gauge!(
+        "tillside_backup_last_success_seconds",
+        Unit::Seconds,
+        "When the latest complete backup was begun, in seconds since 1970; absent where there is none."
+    );
+    metrics::describe_gauge!(
+        "tillside_backup_last_took_seconds",
+        Unit::Seconds,
+        "How long the latest complete backup took."
+    );
+    metrics::describe_gauge!(
+        "tillside_backup_last_bytes",
+        Unit::Bytes,
+        "Bytes of the latest complete backup, by kind: all its files, and those that were copied for it."
+    );
+    metrics::describe_counter!(
+        "tillside_backups_total",
+        "Backups that ended since the start, by outcome."
+    );
+    metrics::describe_gauge!(
         "tillside_request_ids_remembered",
         "Answered request ids that a retry would find."
     );

@@ -210,3 +210,17 @@ pub fn tillside(server: &Server, args: &[&str]) -> Result<(i32, serde_json::Valu
         .with_context(|| format!("tillside {args:?} printed {printed:?}"))?;
     Ok((output.status.code().context("a code")?, json))
 }
+
+/// Runs a subcommand of the server's binary; answers its exit code, and what it printed on stdout and on stderr.
+pub fn tillside_server(args: &[&str]) -> Result<(i32, String, String)> {
+    let output = Command::new(binary("tillside-server")?)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()?;
+    let code = output.status.code().context("a code")?;
+    Ok((
+        code,
+        String::from_utf8(output.stdout)?,
+        String::from_utf8(output.stderr)?,
+    ))
+}

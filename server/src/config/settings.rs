@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use serde::Deserialize;
 
+use crate::cli::Command;
+
 /// What can be given on the command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "tillside-server",
     version,
-    about = "Real-time, in-memory decisioning for retail, over gRPC."
+    about = "Real-time, in-memory decisioning for retail, over gRPC. Without a subcommand it serves."
 )]
 pub struct Cli {
     /// TOML file with settings, named as the flags with underscores.
@@ -26,6 +28,9 @@ pub struct Cli {
     /// The settings.
     #[command(flatten)]
     pub settings: Settings,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// Settings as one source gives them; what is `None` is left to the next source.
@@ -125,6 +130,12 @@ pub struct Settings {
     /// Loyalty points a whole currency unit earns. [default: 1]
     #[arg(long, env = "TILLSIDE_POINTS_PER_CURRENCY_UNIT", value_name = "N")]
     pub points_per_currency_unit: Option<u32>,
+    /// Where backups go; outside the data directory, better on another disk. Without it there are none. [default: none]
+    #[arg(long, env = "TILLSIDE_BACKUP_DIR", value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+    /// Complete backups that stay; older ones are removed once a new one is complete. [default: 7]
+    #[arg(long, env = "TILLSIDE_BACKUPS_KEPT", value_name = "N")]
+    pub backups_kept: Option<usize>,
     /// Start although the log ends before what was acknowledged, if it ends exactly at this sequence. What came after is lost.
     #[arg(long, env = "TILLSIDE_ACCEPT_LOSS_AFTER", value_name = "SEQUENCE")]
     pub accept_loss_after: Option<u64>,
@@ -142,7 +153,7 @@ impl Settings {
             streams_per_connection_max calls_per_runtime_max hot_message_bytes_max message_bytes_max bulk_message_bytes_max
             preface_timeout_ms keepalive_interval_ms keepalive_timeout_ms interactive_queue_max bulk_queue_max
             drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
-            points_per_currency_unit accept_loss_after
+            points_per_currency_unit backup_dir backups_kept accept_loss_after
         }
     }
 }

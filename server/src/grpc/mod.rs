@@ -72,8 +72,11 @@ impl Services {
             customers,
             fulfillment: FulfillmentServiceServer::new(fulfillment::Handlers(app()))
                 .max_decoding_message_size(hot),
-            operations: OperationsServiceServer::new(operations::Handlers(app()))
-                .max_decoding_message_size(hot),
+            operations: OperationsServiceServer::new(operations::Handlers {
+                app: app(),
+                gate: Arc::clone(&gate),
+            })
+            .max_decoding_message_size(hot),
             simulation: SimulationServiceServer::new(simulation::Handlers(app()))
                 .max_decoding_message_size(hot),
             offer: OfferServiceServer::new(offer::Handlers(app())).max_decoding_message_size(list),

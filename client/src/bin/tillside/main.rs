@@ -1,6 +1,7 @@
 //! `tillside`, the command line: one file a command, human tables by default, `--json` for machines. It talks to a server
 //! through the SDK and refuses to know anything the API does not say.
 
+mod backup;
 mod decimal;
 mod demo;
 mod global;
@@ -56,6 +57,10 @@ enum Command {
     Stock(stock::StockArgs),
     /// What runs on the server and what it holds
     Info(info::InfoArgs),
+    /// Make a backup of the server's data, where the server is configured to put it
+    Backup(backup::BackupArgs),
+    /// The complete backups the server has
+    Backups(backup::BackupsArgs),
     /// Load a made-up Italian retailer and take a short tour
     Demo(demo::DemoArgs),
 }
@@ -75,6 +80,8 @@ async fn main() -> ExitCode {
         Command::Release(args) => reservation::release(args, global).await,
         Command::Stock(args) => stock::run(args, global).await,
         Command::Info(args) => info::run(args, global).await,
+        Command::Backup(args) => backup::run(args, global).await,
+        Command::Backups(args) => backup::list(args, global).await,
         Command::Demo(args) => demo::run(args, global).await,
     };
     outcome.unwrap_or_else(|error| {
