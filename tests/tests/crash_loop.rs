@@ -1,5 +1,6 @@
-//! Kill -9 at random instants under concurrent load, also while the server starts: whatever was acknowledged is there,
-//! once, and whatever was not is found out by sending it again.
+//! Kill -9 at random instants under concurrent load, also while the server starts, while it loads, and while it makes a
+//! backup: whatever was acknowledged is there, once, and whatever was not is found out by sending it again; and the latest
+//! complete backup restores, adds up, and holds what was acknowledged before it was begun.
 //!
 //! `TILLSIDE_CRASH_CYCLES` runs more cycles, `TILLSIDE_CRASH_SEED` another course of events.
 
@@ -20,12 +21,13 @@ use tillside_proto::v1::ingest_service_client::IngestServiceClient;
 use tillside_proto::v1::inventory_service_client::InventoryServiceClient;
 use tillside_proto::v1::operations_service_client::OperationsServiceClient;
 use tillside_proto::v1::simulation_service_client::SimulationServiceClient;
-use tillside_tests::Server;
 use tillside_tests::books::{Books, Cell, Change, Held, changes, millis, purchases};
 use tillside_tests::calls::{Answer, Call};
 use tillside_tests::clerk::{
     BUSY, CARDS, CYCLE_MS, Clerk, Desk, SCARCE, STORES, card, pieces, timestamp,
 };
+
+use tillside_tests::{Server, tillside_server};
 use tokio::sync::Notify;
 use tonic::transport::Channel;
 
@@ -46,6 +48,10 @@ fn start_ms() -> i64 {
 struct Tally {
     kills_under_load: u64,
     kills_while_starting: u64,
+    kills_while_loading: u64,
+    kills_during_backups: u64,
+    backups: u64,
+    restores: u64,
     resolved: u64,
     sent_again: u64,
 }
@@ -53,6 +59,7 @@ struct Tally {
 struct World<'a> {
     data: &'a Path,
     port_file: &'a Path,
+    backups: &'a Path,
     rng: StdRng,
     clerks: Vec<Clerk>,
     books: Books,
@@ -69,6 +76,7 @@ async fn what_was_acknowledged_survives_kills_at_random_instants() -> Result<()>
     let mut world = World {
         data: &folder.path().join("data"),
         port_file: &folder.path().join("ports"),
+        backups: &folder.path().join("backups"),
         rng: StdRng::seed_from_u64(seed),
         clerks: (0..CLERKS).map(|n| Clerk::new(seed, n)).collect(),
         books: Books::default(),
@@ -88,13 +96,22 @@ async fn what_was_acknowledged_survives_kills_at_random_instants() -> Result<()>
         .reservations(&channel, all, &HashMap::new())
         .await
         .context("the reservations of the whole run")?;
+    back_up(&channel, "at the end").await?.context("a backup")?;
+    world.tally.backups += 1;
+    let last = digest(&channel).await?;
     ensure!(server.stop().await?.success(), "a clean stop at the end");
+    let restored = world.check_backup().context("at the end")?;
+    ensure!(restored == last, "the backup is another state");
     println!(
-        "seed {seed}: {cycles} cycles, {} kills under load and {} while starting, {} acknowledged changes checked ({} \
-         reservations, {} receipts), {} unknown outcomes resolved, {} calls repeated after a crash, 0 lost, 0 doubled, 0 \
-         oversold, {:.1} s",
+        "seed {seed}: {cycles} cycles, {} kills under load ({} during a backup), {} while starting and {} while loading, {} \
+         backups, {} restored and verified, {} acknowledged changes checked ({} reservations, {} receipts), {} unknown \
+         outcomes resolved, {} calls repeated after a crash, 0 lost, 0 doubled, 0 oversold, {:.1} s",
         world.tally.kills_under_load,
+        world.tally.kills_during_backups,
         world.tally.kills_while_starting,
+        world.tally.kills_while_loading,
+        world.tally.backups,
+        world.tally.restores,
         world.books.acknowledged,
         world.books.reservations.len(),
         world.books.receipts,
@@ -105,13 +122,19 @@ async fn what_was_acknowledged_survives_kills_at_random_instants() -> Result<()>
     Ok(())
 }
 
+fn flags(backups: &str) -> Vec<&str> {
+    let clock = ["--simulated-clock", START, "--log-level", "warn"];
+    [
+        &clock[..],
+        &["--backup-dir", backups, "--backups-kept", "3"],
+    ]
+    .concat()
+}
+
 impl World<'_> {
     fn start(&self) -> Result<Server> {
-        Server::start(self.data, &self.flags())
-    }
-
-    fn flags(&self) -> [&str; 4] {
-        ["--simulated-clock", START, "--log-level", "warn"]
+        let backups = self.backups.display().to_string();
+        Server::start(self.data, &flags(&backups))
     }
 
     async fn open_shops(&mut self, server: &Server) -> Result<()> {
@@ -189,6 +212,17 @@ impl World<'_> {
         self.nothing_doubled(&channel)
             .await
             .context("after the repeats")?;
+        // What a backup that was cut short left must not be in the way of the next; and the latest complete one is
+        // sound, whether or not a later one was cut short.
+        if self.rng.random_range(0..4) == 0 {
+            let name = format!("cycle {cycle}");
+            let whole = back_up(&channel, &name).await?;
+            ensure!(whole.is_some(), "nobody has killed the server");
+            self.tally.backups += 1;
+        }
+        if self.tally.backups > 0 && self.rng.random_range(0..6) == 0 {
+            self.check_backup()?;
+        }
         if self.rng.random_range(0..3) == 0 {
             let before = digest(&channel).await?;
             server.kill()?;
@@ -230,6 +264,9 @@ impl World<'_> {
                 anyhow::Ok(clerk)
             });
         }
+        let name: u64 = self.rng.random();
+        let backing_up = (self.rng.random_range(0..3) > 0)
+            .then(|| tokio::spawn(back_up_until_killed(channel.clone(), name)));
         tokio::select! {
             () = desk.reached.notified() => {}
             Some(ended) = working.join_next() => {
@@ -239,6 +276,10 @@ impl World<'_> {
         }
         server.kill()?;
         self.tally.kills_under_load += 1;
+        if let Some(backing_up) = backing_up {
+            self.tally.backups += backing_up.await??;
+            self.tally.kills_during_backups += u64::from(self.has_cut_backup()?);
+        }
         while let Some(ended) = working.join_next().await {
             self.clerks.push(ended??);
         }
@@ -246,29 +287,89 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Starts the server and kills it, none, one or two times: at once, or after so many changes in its folder.
+    /// Starts the server and kills it, none, one or two times: at once, after so many changes in its folder, or as soon as
+    /// its log is open and the loading of the tables begins.
     fn cut_starts_short(&mut self) -> Result<()> {
         for _ in 0..self.rng.random_range(0..=2) {
-            let changes: usize = self.rng.random_range(0..24);
+            let changes: Option<usize> =
+                (self.rng.random_range(0..3) > 0).then(|| self.rng.random_range(0..24));
             if self.port_file.exists() {
                 std::fs::remove_file(self.port_file)?;
             }
             let port_file = self.port_file.display().to_string();
-            let mut flags = self.flags().to_vec();
+            let backups = self.backups.display().to_string();
+            let mut flags = flags(&backups);
             flags.extend(["--port-file", &port_file]);
+            // Opening the log ends with writing the mark; then the tables are loaded.
+            let mark = || std::fs::read(self.data.join("acknowledged")).ok();
+            let before = mark();
             let mut starting = Server::launch(self.data, &flags)?;
             let (mut seen, mut last) = (0, listing(self.data));
-            while seen < changes && !self.port_file.exists() {
+            while !self.port_file.exists() {
                 ensure!(!starting.has_ended()?, "the server could not start");
+                let enough = match changes {
+                    Some(changes) => seen >= changes,
+                    None => mark() != before,
+                };
+                if enough {
+                    break;
+                }
                 let now = listing(self.data);
                 if now != last {
                     (seen, last) = (seen + 1, now);
                 }
             }
             drop(starting);
-            self.tally.kills_while_starting += 1;
+            let loading = mark() != before && !self.port_file.exists();
+            self.tally.kills_while_loading += u64::from(loading);
+            self.tally.kills_while_starting += u64::from(!loading);
         }
         Ok(())
+    }
+
+    /// Whether the engine has begun a backup that has no manifest.
+    fn has_cut_backup(&self) -> Result<bool> {
+        let begun = self.backups.join("rocksdb/private");
+        for entry in std::fs::read_dir(begun).into_iter().flatten() {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            let manifest = format!("manifests/{name:0>10}.json");
+            if !self.backups.join(manifest).exists() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The latest complete backup is restored elsewhere, and everything in it adds up.
+    fn check_backup(&mut self) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let (into, target) = (
+            self.backups.display().to_string(),
+            folder.path().join("data").display().to_string(),
+        );
+        let restore = [
+            "restore",
+            "--backup-dir",
+            &into,
+            "--data-dir",
+            &target,
+            "--json",
+        ];
+        let (code, out, err) = tillside_server(&restore)?;
+        ensure!(code == 0, "restore: {out}{err}");
+        let restored: serde_json::Value = serde_json::from_str(&out)?;
+        let (code, out, err) = tillside_server(&["verify", "--data-dir", &target, "--json"])?;
+        ensure!(code == 0, "verify: {out}{err}");
+        let verified: serde_json::Value = serde_json::from_str(&out)?;
+        ensure!(
+            verified["report"]["replayed"] == true
+                && verified["report"]["log_last"] == restored["sequence"]
+                && restored["sequence"].as_u64() >= restored["backup"]["sequence"].as_u64(),
+            "{restored} became {verified}"
+        );
+        self.tally.restores += 1;
+        let digest = verified["report"]["state_digest"].as_str();
+        Ok(digest.context("a digest")?.to_owned())
     }
 
     /// The clerks in turn send again what stayed without an answer.
@@ -488,6 +589,47 @@ impl World<'_> {
         ensure!(got == due, "{counts:?}, and {due:?} were acknowledged");
         Ok(())
     }
+}
+
+/// One backup after the other until the server is gone; answers how many were complete.
+async fn back_up_until_killed(channel: Channel, name: u64) -> Result<u64> {
+    let mut complete = 0;
+    while let Some(operation) = back_up(&channel, &format!("{name} {complete}")).await? {
+        ensure!(operation.backup.is_some(), "{operation:?}");
+        complete += 1;
+    }
+    Ok(complete)
+}
+
+/// A whole backup, which holds what was durable before it was begun; `None` where the server went away meanwhile.
+async fn back_up(channel: &Channel, request_id: &str) -> Result<Option<v1::Operation>> {
+    let mut operations = OperationsServiceClient::new(channel.clone());
+    let Ok(before) = info(channel, false).await else {
+        return Ok(None);
+    };
+    let request = v1::CreateBackupRequest {
+        request_id: request_id.to_owned(),
+    };
+    let Ok(begun) = operations.create_backup(request).await else {
+        return Ok(None);
+    };
+    let mut operation = begun.into_inner();
+    while operation.state() == v1::OperationState::Running {
+        let request = v1::GetOperationRequest {
+            operation_id: operation.operation_id,
+        };
+        let Ok(now) = operations.get_operation(request).await else {
+            return Ok(None);
+        };
+        operation = now.into_inner();
+    }
+    let sequence = operation.backup.as_ref().map(|b| b.sequence);
+    ensure!(
+        sequence >= Some(before.durable_sequence),
+        "{operation:?}, and {} was durable before",
+        before.durable_sequence
+    );
+    Ok(Some(operation))
 }
 
 /// Purchases of provisional customers by the last four characters of their card.
