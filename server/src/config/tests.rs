@@ -102,6 +102,23 @@ fn a_wrong_value_is_refused_with_the_name_of_its_setting() {
         },
         "keys_dir",
     );
+    for dir in ["/a/b", "/", "/a-keys/b"] {
+        refused(
+            Settings {
+                data_dir: Some("/a".into()),
+                backup_dir: Some(dir.into()),
+                ..none()
+            },
+            "backup_dir",
+        );
+    }
+    refused(
+        Settings {
+            backups_kept: Some(0),
+            ..none()
+        },
+        "backups_kept",
+    );
     refused(
         Settings {
             card_prefixes: Some(vec!["0x".into()]),
