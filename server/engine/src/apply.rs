@@ -304,6 +304,11 @@ fn put_customer(
     touched: &mut Touched,
 ) {
     {
+        // Somebody on disk would otherwise be overwritten by a blank.
+        assert!(
+            created || state.customers.contains_key(&id),
+            "only customers in memory are changed"
+        );
         let mut entry = state
             .customers
             .entry(id)
@@ -438,7 +443,7 @@ fn record_history(state: &State, customer: CustomerId, sale: &Sale, store: Optio
     let mut entry = state
         .customers
         .get_mut(&customer)
-        .expect("decide resolved the customer, and customers are never removed");
+        .expect("decide resolved the customer, and only customers in memory are changed");
     Arc::make_mut(&mut entry).history.record(&purchase);
 }
 

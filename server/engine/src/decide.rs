@@ -20,6 +20,9 @@ use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::state::State;
 
+pub(crate) use self::customers::decisive;
+pub(crate) use self::ingest::buyer;
+
 /// Rules that come from configuration. Their results go into the events, so a replay does not need them.
 #[derive(Clone, Debug)]
 pub struct Rules {

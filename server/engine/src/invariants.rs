@@ -99,9 +99,36 @@ fn every_hold_has_a_timer(state: &State, found: &mut Vec<String>) {
     }
 }
 
+/// Of those on disk nothing but that they exist can be said here.
+fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
+    let listed = read(&state.provisional);
+    let mut provisional = 0;
+    for customer in &state.customers {
+        provisional += usize::from(customer.relation.provisional);
+        if customer.relation.provisional != listed.contains(customer.key()) {
+            found.push(format!(
+                "{:?} is provisional and not listed, or the reverse",
+                customer.key()
+            ));
+        }
+    }
+    let away = listed
+        .iter()
+        .filter(|id| !state.customers.contains_key(id))
+        .count();
+    if provisional + away != listed.len() || (away > 0 && !state.residency.is_limited()) {
+        found.push(format!(
+            "{provisional} provisional customers, {} listed",
+            listed.len()
+        ));
+    }
+    let nobody = listed.iter().filter(|id| !state.has_customer(**id));
+    found.extend(nobody.map(|id| format!("{id:?} is listed as provisional and does not exist")));
+}
+
 fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {
     for entry in &state.identifiers {
-        if !state.customers.contains_key(entry.value()) {
+        if !state.has_customer(*entry.value()) {
             found.push(format!(
                 "an identifier points to {:?}, who does not exist",
                 entry.value()
@@ -130,17 +157,7 @@ fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {
             ));
         }
     }
-    let provisional = state
-        .customers
-        .iter()
-        .filter(|c| c.relation.provisional)
-        .count();
-    if read(&state.provisional).len() != provisional {
-        found.push(format!(
-            "{provisional} provisional customers, {} listed",
-            read(&state.provisional).len()
-        ));
-    }
+    provisional_customers_are_listed(state, found);
     let in_range = |name: &str, numbers: usize, items: usize, found: &mut Vec<String>| {
         if numbers != items {
             found.push(format!("{name}: {numbers} ids for {items} items"));

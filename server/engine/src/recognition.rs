@@ -64,9 +64,18 @@ pub fn confidence(identifiers: &[(IdentifierKind, IdentifierHash)], matched: &Ma
 /// Finds the customer of some identifiers.
 pub fn recognise(state: &State, identifiers: &[(IdentifierKind, IdentifierHash)]) -> Recognition {
     let found = resolve(state, identifiers);
-    let mut customers = found
+    let customers = found
         .into_iter()
         .filter_map(|(id, matched)| Some((id, state.customer(id)?, matched)));
+    outcome(identifiers, customers)
+}
+
+/// What it means that `identifiers` belong to these customers.
+pub fn outcome(
+    identifiers: &[(IdentifierKind, IdentifierHash)],
+    customers: impl IntoIterator<Item = (CustomerId, Arc<Customer>, Matched)>,
+) -> Recognition {
+    let mut customers = customers.into_iter();
     let Some((id, customer, matched)) = customers.next() else {
         return Recognition::Unknown;
     };

@@ -22,6 +22,7 @@ use crate::ids::{
 };
 use crate::offer::{Offer, OutcomeCounts};
 use crate::reservation::{Checkout, Reservation};
+use crate::residency::Residency;
 use crate::sale::QuarantinedLine;
 use crate::stock::StockLevel;
 use crate::stock_table::StockTable;
@@ -152,8 +153,10 @@ pub struct State {
     pub gtins: Table<u64, SkuId>,
     /// Item code of in-store barcodes -> product.
     pub plus: Table<Arc<str>, SkuId>,
-    /// Customers.
+    /// Customers who are in memory: all of them, unless `residency` sets a limit.
     pub customers: Table<CustomerId, Arc<Customer>>,
+    /// How much of the customers may be in memory. Not kept on disk.
+    pub residency: Residency,
     /// Keyed identifier index.
     pub identifiers: Table<IdentifierHash, CustomerId>,
     /// Stock levels.
@@ -240,9 +243,11 @@ impl State {
         Sequence(self.sequence.load(Ordering::Acquire))
     }
 
-    /// A customer.
+    /// A customer who is in memory; one who is not may be on disk where [`Self::residency`] is limited.
     pub fn customer(&self, id: CustomerId) -> Option<Arc<Customer>> {
-        self.customers.get(&id).map(|c| Arc::clone(&c))
+        let customer = self.customers.get(&id).map(|c| Arc::clone(&c))?;
+        self.residency.touch(id);
+        Some(customer)
     }
 
     /// A reservation.

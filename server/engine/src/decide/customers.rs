@@ -90,7 +90,7 @@ fn owner_of(state: &State, seen: &SeenIdentifier) -> Option<CustomerId> {
 
 /// Identifiers that say who a person is, with their positions: the strong ones. Phones and devices are shared and
 /// recycled, so they count only where there is nothing else.
-pub(super) fn decisive(
+pub(crate) fn decisive(
     identifiers: &[SeenIdentifier],
 ) -> impl Iterator<Item = (usize, &SeenIdentifier)> {
     let strong = |seen: &SeenIdentifier| seen.known.identifier.kind.is_strong();

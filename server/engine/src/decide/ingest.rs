@@ -137,6 +137,18 @@ fn points(sale: &Sale, rules: &Rules) -> i64 {
         .fold(0, i64::saturating_add)
 }
 
+fn owner_of(state: &State, seen: &SeenIdentifier) -> Option<CustomerId> {
+    state.identifiers.get(&seen.hash).map(|id| *id)
+}
+
+/// Whose a receipt with these identifiers is, where they name anybody who is known.
+pub(crate) fn buyer(state: &State, identifiers: &[SeenIdentifier]) -> Option<CustomerId> {
+    customers::decisive(identifiers)
+        .filter_map(|(_, seen)| Some((seen.known.identifier.kind, owner_of(state, seen)?)))
+        .min_by_key(|(kind, _)| *kind)
+        .map(|(_, customer)| customer)
+}
+
 fn customer_of(
     state: &State,
     rules: &Rules,
@@ -145,11 +157,9 @@ fn customer_of(
     warnings: &mut SmallVec<[Warning; 1]>,
     events: &mut Vec<Event>,
 ) -> Option<CustomerId> {
-    let owner = |seen: &SeenIdentifier| state.identifiers.get(&seen.hash).map(|id| *id);
-    let deciding = customers::decisive(identifiers)
-        .filter_map(|(_, seen)| Some((seen.known.identifier.kind, owner(seen)?)));
-    match deciding.min_by_key(|(kind, _)| *kind) {
-        Some((_, customer)) => {
+    match buyer(state, identifiers) {
+        Some(customer) => {
+            let owner = |seen: &SeenIdentifier| owner_of(state, seen);
             if identifiers.iter().filter_map(owner).any(|o| o != customer) {
                 warnings.push(Warning::AmbiguousCustomer);
             }
