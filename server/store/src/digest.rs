@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use rocksdb::DB;
+use tillside_engine::customer::Customer;
+use tillside_engine::ids::CustomerId;
 use tillside_engine::profile::History;
 use tillside_engine::state::{Counters, State, read};
 
@@ -12,11 +14,12 @@ use crate::batch::Encoder;
 use crate::error::StoreError;
 use crate::frame;
 use crate::load::read_meta;
+use crate::profiles;
 use crate::record::catalog::CategoryPath;
 use crate::record::keys::{IdentifierOwner, TakenAt};
 use crate::record::{self, Row};
 use crate::rocks::SnapshotTables;
-use crate::table::{Table, Tables};
+use crate::table::{Key as _, Table, Tables};
 
 /// Bytes gathered before they are hashed: many rows at once are hashed several times faster than each for itself.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -72,10 +75,48 @@ pub fn of_tables(tables: &impl Tables) -> Result<StateDigest, StoreError> {
 }
 
 /// The digest of a state in memory, which must not change meanwhile: every entity is encoded as its row would be.
+/// Customers who are only on disk are not in it: see [`digest_with_tables`].
 pub fn state_digest(state: &State) -> StateDigest {
+    let resident = state.customers.iter();
+    digest_of(
+        state,
+        &resident
+            .map(|e| (*e.key(), Arc::clone(e.value())))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The digest of a state whose customers are partly in memory and else in `tables`. Neither must change meanwhile, and
+/// everything must be durable.
+///
+/// # Errors
+/// [`StoreError`] where a row cannot be read or its checksum is wrong.
+pub fn digest_with_tables(state: &State, tables: &impl Tables) -> Result<StateDigest, StoreError> {
+    let resident = state.customers.iter();
+    let mut customers: Vec<(CustomerId, Arc<Customer>)> = resident
+        .map(|e| (*e.key(), Arc::clone(e.value())))
+        .collect();
+    let mut cursor = tables.cursor(Table::Relations, &[], None)?;
+    while let Some((key, _)) = cursor.next()? {
+        let id = CustomerId::read(key).map_err(|problem| problem.at(Table::Relations, key))?;
+        if state.customers.contains_key(&id) {
+            continue;
+        }
+        let read = profiles::assemble(id, |table, key| {
+            let mut to = key.to_vec();
+            to.push(0);
+            let mut cursor = tables.cursor(table, key, Some(&to))?;
+            Ok(cursor.next()?.map(|(_, value)| value.to_vec()))
+        })?;
+        customers.push((id, read.customer));
+    }
+    Ok(digest_of(state, &customers))
+}
+
+fn digest_of(state: &State, customers: &[(CustomerId, Arc<Customer>)]) -> StateDigest {
     let counters = state.counters();
     let mut digest = Digest::new(&counters);
-    rows_of(state, &mut digest);
+    rows_with(state, customers, &mut digest);
     digest.finish(&counters)
 }
 
@@ -110,9 +151,17 @@ pub(crate) trait RowSink {
     }
 }
 
-/// Gives every row of a state in memory, which must not change meanwhile, but the counters.
+/// Gives every row of a state in memory, which must not change meanwhile, but the counters. All customers are in memory.
 pub(crate) fn rows_of(state: &State, digest: &mut impl RowSink) {
-    let customers = || state.customers.iter();
+    let resident = state.customers.iter();
+    let customers: Vec<_> = resident
+        .map(|e| (*e.key(), Arc::clone(e.value())))
+        .collect();
+    rows_with(state, &customers, digest);
+}
+
+fn rows_with(state: &State, customers: &[(CustomerId, Arc<Customer>)], digest: &mut impl RowSink) {
+    let customers = || customers.iter();
     digest.table(Table::Stores, state.stores.items.iter(), |e| {
         (*e.key(), Arc::clone(e.value()))
     });
@@ -122,16 +171,16 @@ pub(crate) fn rows_of(state: &State, digest: &mut impl RowSink) {
     digest.table(Table::Products, state.products.items.iter(), |e| {
         (*e.key(), Arc::clone(e.value()))
     });
-    digest.table(Table::Personal, customers(), |e| {
-        (*e.key(), Arc::clone(&e.personal))
+    digest.table(Table::Personal, customers(), |(id, customer)| {
+        (*id, Arc::clone(&customer.personal))
     });
-    digest.table(Table::Relations, customers(), |e| {
-        (*e.key(), Arc::clone(&e.relation))
+    digest.table(Table::Relations, customers(), |(id, customer)| {
+        (*id, Arc::clone(&customer.relation))
     });
     // A history that says nothing has no row.
-    let with_history = customers().filter(|e| e.history != History::default());
-    digest.table(Table::Histories, with_history, |e| {
-        (*e.key(), Arc::new(e.history.clone()))
+    let with_history = customers().filter(|(_, customer)| customer.history != History::default());
+    digest.table(Table::Histories, with_history, |(id, customer)| {
+        (*id, Arc::new(customer.history.clone()))
     });
     digest.table(Table::Identifiers, state.identifiers.iter(), |e| {
         (*e.key(), Arc::new(IdentifierOwner(*e.value())))

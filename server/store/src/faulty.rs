@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tillside_engine::ids::Sequence;
+use tillside_engine::ids::{CustomerId, Sequence};
 
 use crate::batch::Batch;
 use crate::error::{LogError, OpenError, StoreError};
 use crate::load;
 use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Found};
+use crate::profiles::{self, ProfileRead, Profiles};
 use crate::record;
 use crate::table::{Cursor, Key, StoredRow, Table, Tables};
 
@@ -113,6 +114,11 @@ impl FaultyDisk {
             disk.mark_synced
         };
         disk.in_use = false;
+    }
+
+    /// Reads the tables, and single customers, as the running process sees them.
+    pub fn tables(&self) -> DiskTables {
+        DiskTables(self.clone())
     }
 
     /// Batches that a crash may lose.
@@ -309,7 +315,18 @@ impl Tables for FaultyLog {
     }
 }
 
-struct DiskTables(FaultyDisk);
+/// Reads a [`FaultyDisk`] while its log is written to.
+pub struct DiskTables(FaultyDisk);
+
+impl Profiles for DiskTables {
+    fn read(&self, id: CustomerId) -> Result<ProfileRead, StoreError> {
+        // One guard for all rows: one moment.
+        let disk = self.0.lock();
+        profiles::assemble(id, |table, key| {
+            Ok(disk.visible.0.get(&table).and_then(|rows| rows.get(key)))
+        })
+    }
+}
 
 impl Tables for DiskTables {
     fn cursor(

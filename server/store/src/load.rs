@@ -2,8 +2,8 @@
 //! read in ranges by several threads, because decoding and inserting take longer than reading.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tillside_engine::catalog::{Product, Store};
@@ -12,8 +12,9 @@ use tillside_engine::ids::CustomerId;
 use tillside_engine::offer::{Offer, OutcomeCounts};
 use tillside_engine::profile::History;
 use tillside_engine::reservation::{Checkout, Reservation};
+use tillside_engine::residency::Residency;
 use tillside_engine::sale::QuarantinedLine;
-use tillside_engine::state::{AnsweredRequest, Counters, State, write};
+use tillside_engine::state::{AnsweredRequest, Counters, State, lock, write};
 use tillside_engine::stock::StockLevel;
 
 use crate::error::{RecordProblem, StoreError};
@@ -48,12 +49,33 @@ pub struct Loaded {
 /// # Errors
 /// [`StoreError`] at the first row that cannot be used.
 pub fn load(log: &(impl Log + Tables + Sync)) -> Result<Loaded, StoreError> {
+    load_within(log, None)
+}
+
+/// As [`load`], with at most about `hot_profiles_max_bytes` of customers in memory; the others are read and checked all the
+/// same, and left on disk.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_within(
+    log: &(impl Log + Tables + Sync),
+    hot_profiles_max_bytes: Option<u64>,
+) -> Result<Loaded, StoreError> {
     let started = Instant::now();
     let counters = check_meta(log, log.position())?.unwrap_or_default();
-    let state = State::default();
-    let rows = read_all(log, &state, &counters)?;
+    let state = State {
+        residency: hot_profiles_max_bytes.map_or_else(Residency::default, Residency::limited),
+        ..State::default()
+    };
+    let cold = Cold::default();
+    let rows = read_all(log, &state, &cold, &counters)?;
     let read = started.elapsed();
     state.rebuild_derived();
+    write(&state.provisional).extend(
+        cold.provisional
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner),
+    );
     state.set_counters(counters);
     Ok(Loaded {
         state,
@@ -102,6 +124,31 @@ pub(crate) fn read_meta(tables: &impl Tables) -> Result<Option<Meta>, StoreError
     ))
 }
 
+/// What is kept of customers who stay on disk, and how much memory the others take.
+#[derive(Default)]
+struct Cold {
+    resident_bytes: AtomicU64,
+    provisional: Mutex<Vec<CustomerId>>,
+}
+
+impl Cold {
+    /// Takes a customer into memory while there is room; somebody always is.
+    fn place(&self, state: &State, id: CustomerId, customer: Customer) {
+        if let Some(budget) = state.residency.budget_bytes() {
+            let bytes = customer.resident_bytes() as u64;
+            let before = self.resident_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if before > 0 && before + bytes > budget {
+                self.resident_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                if customer.relation.provisional {
+                    lock(&self.provisional).push(id);
+                }
+                return;
+            }
+        }
+        state.customers.insert(id, Arc::new(customer));
+    }
+}
+
 /// One piece of the work.
 struct Unit {
     table: Table,
@@ -112,6 +159,7 @@ struct Unit {
 fn read_all(
     tables: &(impl Tables + Sync),
     state: &State,
+    cold: &Cold,
     counters: &Counters,
 ) -> Result<BTreeMap<Table, u64>, StoreError> {
     let units = plan(tables, counters)?;
@@ -120,7 +168,7 @@ fn read_all(
         let mut rows = BTreeMap::new();
         // An error ends this thread; the others find the rest of the list and their results are dropped.
         while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read_unit(tables, state, unit, &mut rows)
+            read_unit(tables, state, cold, unit, &mut rows)
                 .inspect_err(|_| next.store(units.len(), Ordering::Relaxed))?;
         }
         Ok(rows)
@@ -216,11 +264,12 @@ fn split(units: &mut Vec<Unit>, table: Table, end: u64, key: impl Fn(u64) -> Vec
 fn read_unit(
     tables: &impl Tables,
     state: &State,
+    cold: &Cold,
     unit: &Unit,
     rows: &mut BTreeMap<Table, u64>,
 ) -> Result<(), StoreError> {
     if unit.table == Table::Relations {
-        return read_customers(tables, state, unit, rows);
+        return read_customers(tables, state, cold, unit, rows);
     }
     let mut cursor = tables.cursor(unit.table, &unit.from, unit.to.as_deref())?;
     let count = rows.entry(unit.table).or_default();
@@ -294,6 +343,7 @@ fn insert(state: &State, table: Table, key: &[u8], value: &[u8]) -> Result<(), S
 fn read_customers(
     tables: &impl Tables,
     state: &State,
+    cold: &Cold,
     unit: &Unit,
     rows: &mut BTreeMap<Table, u64>,
 ) -> Result<(), StoreError> {
@@ -312,7 +362,7 @@ fn read_customers(
             relation: Arc::new(relation),
             history,
         };
-        state.customers.insert(id, Arc::new(customer));
+        cold.place(state, id, customer);
     }
     let left_personal = personal.head.as_ref().map(|(id, _)| (Table::Personal, *id));
     let left_history = histories

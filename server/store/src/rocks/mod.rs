@@ -22,6 +22,7 @@ use crate::error::{LogError, OpenError, StoreError};
 use crate::load;
 use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Mark, Opening};
+use crate::profiles::RocksProfiles;
 use crate::record;
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
@@ -130,6 +131,11 @@ impl RocksLog {
     /// Something any thread can make backups with while this log is written to. It keeps the directory in use.
     pub fn backup_handle(&self) -> BackupHandle {
         BackupHandle::new(Arc::clone(&self.db))
+    }
+
+    /// Something any thread can read single customers with while this log is written to. It keeps the directory in use.
+    pub fn profiles(&self) -> RocksProfiles {
+        RocksProfiles::new(Arc::clone(&self.db))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {

@@ -91,11 +91,14 @@ fn table(table: Table, cache: &Cache) -> Options {
     options.set_target_file_size_base(32 * MIB as u64);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
-    // Half the index of 4 kB blocks, and longer runs for lz4; the scans at start read all of it anyway.
-    blocks.set_block_size(16 << 10);
-    // Filters only where single rows are looked up or will be once profiles outgrow memory; elsewhere they are never asked.
     if matches!(table, Table::Personal | Table::Relations | Table::Histories) {
+        // Customers who are not in memory are read one by one: a block is what is read from the disk, checked and
+        // decompressed for one row, and a page is the least a disk gives. The filter spares the files without the row.
+        blocks.set_block_size(4 << 10);
         blocks.set_bloom_filter(10.0, false);
+    } else {
+        // Half the index of 4 kB blocks, and longer runs for lz4; the scans at start read all of it anyway.
+        blocks.set_block_size(16 << 10);
     }
     options.set_block_based_table_factory(&blocks);
     options
