@@ -4,15 +4,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use tillside_engine::barcode::BarcodeMask;
 use tillside_engine::command::Command;
-use tillside_engine::identity::{IdentityRules, IndexKey};
+use tillside_engine::customer::Customer;
+use tillside_engine::identity::{IdentifierKind, IdentityRules, IndexKey};
+use tillside_engine::ids::{CustomerId, IdentifierHash};
+use tillside_engine::recognition::{self, Recognition};
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
 
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::profile_cache::ProfileCache;
+use crate::profile_reads::{ColdProfiles, ReadError};
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
 use crate::server::Digester;
 
@@ -49,6 +54,8 @@ pub struct App {
     pub reading: Arc<Reading>,
     /// Encoded profiles of those who were recognised last.
     pub profiles: Arc<ProfileCache>,
+    /// Reads customers who are not in memory; `None`: all of them are.
+    pub cold: Option<Arc<ColdProfiles>>,
     /// Facts about the process.
     pub about: About,
     /// Computes the digest of everything on disk.
@@ -79,6 +86,61 @@ impl App {
     /// The time of a read: never before that of a change it can see.
     pub fn now(&self) -> Time {
         self.state.time_at_least(self.clock.now())
+    }
+
+    /// A customer, from memory or else from disk; `None`: there is no such customer.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn customer(&self, id: CustomerId) -> Result<Option<Arc<Customer>>, ReadError> {
+        let resident = self.state.customer(id);
+        let Some(cold) = &self.cold else {
+            return Ok(resident);
+        };
+        if resident.is_some() {
+            cold.hit();
+            return Ok(resident);
+        }
+        if !self.state.has_customer(id) {
+            return Ok(None);
+        }
+        // Whoever was asked for is likely to be asked for again.
+        self.sequencer.hint(id);
+        cold.read(id).await.map(Some)
+    }
+
+    /// As [`Self::customer`], for lists: being listed makes nobody likely to be asked for.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn listed_customer(
+        &self,
+        id: CustomerId,
+    ) -> Result<Option<Arc<Customer>>, ReadError> {
+        let resident = self.state.customers.get(&id).map(|c| Arc::clone(&c));
+        match &self.cold {
+            Some(cold) if resident.is_none() && self.state.has_customer(id) => {
+                cold.read(id).await.map(Some)
+            }
+            _ => Ok(resident),
+        }
+    }
+
+    /// Whom identifiers belong to, from memory or else from disk.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn recognise(
+        &self,
+        identifiers: &[(IdentifierKind, IdentifierHash)],
+    ) -> Result<Recognition, ReadError> {
+        let mut found = SmallVec::<[_; 1]>::new();
+        for (id, matched) in recognition::resolve(&self.state, identifiers) {
+            if let Some(customer) = self.customer(id).await? {
+                found.push((id, customer, matched));
+            }
+        }
+        Ok(recognition::outcome(identifiers, found))
     }
 
     /// Submits a command that a caller waits for.

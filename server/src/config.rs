@@ -53,6 +53,7 @@ pub struct Config {
     pub keepalive_timeout_ms: u64,
     pub interactive_queue_max: usize,
     pub bulk_queue_max: usize,
+    pub hot_profiles_max_bytes: u64,
     pub drain_deadline_ms: u64,
     pub log_format: LogFormat,
     pub log_level: String,
@@ -148,6 +149,9 @@ impl Config {
             keepalive_timeout_ms: settings.keepalive_timeout_ms.unwrap_or(20_000),
             interactive_queue_max: settings.interactive_queue_max.unwrap_or(8_192),
             bulk_queue_max: settings.bulk_queue_max.unwrap_or(64),
+            // Everything: what the server promises of its speed it promises of memory, and no fixed number would fit
+            // both a shop and a chain. Who has more customers than memory says how much of it they may take.
+            hot_profiles_max_bytes: settings.hot_profiles_max_bytes.unwrap_or(0),
             drain_deadline_ms: settings.drain_deadline_ms.unwrap_or(20_000),
             log_format: log_format(settings.log_format.as_deref().unwrap_or("text"))?,
             log_level: settings.log_level.unwrap_or_else(|| "info".into()),
@@ -224,6 +228,12 @@ impl Config {
             86_400_000,
         )?;
         within(
+            "hot_profiles_max_bytes",
+            usize::try_from(self.hot_profiles_max_bytes).unwrap_or(usize::MAX),
+            0,
+            1 << 44,
+        )?;
+        within(
             "drain_deadline_ms",
             self.drain_deadline_ms as usize,
             0,
@@ -286,6 +296,11 @@ impl Config {
             problem,
         })?;
         Ok(())
+    }
+
+    /// How many bytes of customers may be in memory; `None`: all.
+    pub fn hot_profiles_max_bytes(&self) -> Option<u64> {
+        (self.hot_profiles_max_bytes > 0).then_some(self.hot_profiles_max_bytes)
     }
 
     /// How identifiers are read.

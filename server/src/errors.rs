@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::convert::checks::{Invalid, Violation};
+use crate::profile_reads::ReadError;
 use crate::sequencer::SubmitError;
 
 /// The domain of every ErrorInfo.
@@ -139,6 +140,9 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
             of(Code::InvalidArgument, "REQUEST_ID_REUSED").at("request_id")
         }
         Rejection::AnswerUnreadable => of(Code::Aborted, "ANSWER_UNREADABLE"),
+        Rejection::ProfileUnreadable => {
+            of(Code::Unavailable, "STORAGE_READ_FAILED").retry_after_ms(1000)
+        }
         Rejection::LimitExceeded { max, .. } => {
             of(Code::ResourceExhausted, "LIMIT_EXCEEDED").with("max", max)
         }
@@ -158,6 +162,15 @@ impl From<SubmitError> for Status {
             SubmitError::Rejected(rejection) => rejected(&rejection),
             SubmitError::Overloaded => overloaded(),
             SubmitError::Unavailable => storage_failed(),
+        }
+    }
+}
+
+impl From<ReadError> for Status {
+    fn from(error: ReadError) -> Status {
+        match error {
+            ReadError::Busy => overloaded(),
+            ReadError::Unreadable => rejected(&Rejection::ProfileUnreadable),
         }
     }
 }

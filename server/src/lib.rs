@@ -19,6 +19,7 @@ pub mod http;
 pub mod keys;
 pub mod logging;
 pub mod profile_cache;
+pub mod profile_reads;
 pub mod requests;
 pub mod sequencer;
 pub mod server;

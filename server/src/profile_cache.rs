@@ -6,6 +6,9 @@
 //! as the `Weak` keeps the old place from being given out again, an equal address is the same, unchanged customer. Names of
 //! products come from the catalog, whose version is compared.
 //!
+//! A customer who left memory (`residency`) has no entry that counts, also after coming back, at another address; of the one
+//! who left, the `Weak` keeps the place, some 200 bytes, until the entry is replaced.
+//!
 //! Without waiting: an entry that another thread is at counts as none.
 
 use std::sync::atomic::Ordering;
@@ -90,6 +93,7 @@ impl ProfileCache {
                 .get(&id)
                 .is_some_and(|now| std::ptr::eq(Arc::as_ptr(&now), entry.customer.as_ptr()));
         if unchanged {
+            state.residency.touch(id);
             take(&entry.encoded);
         }
         unchanged

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tillside_engine::decide::Rules;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_store::{OpenOptions, Opening, RocksLog, SnapshotDigest, load};
+use tillside_store::{OpenOptions, Opening, Profiles, RocksLog, SnapshotDigest, load_within};
 use tokio::sync::watch;
 
 use crate::app::{About, App, Reading};
@@ -25,6 +25,7 @@ use crate::edge::worker::{ConnectionLimits, Orders, Worker};
 use crate::gate::{Gate, Phase};
 use crate::grpc::Always;
 use crate::http::{self, Pages};
+use crate::profile_reads::ColdProfiles;
 use crate::sequencer::{self, SequencerOptions, SequencerThread};
 use crate::{keys, telemetry};
 
@@ -257,13 +258,15 @@ impl Opened {
                 "going on without what was acknowledged after this sequence, as accept_loss_after says. Remove the setting"
             ),
         }
-        let loaded = load(&log)?;
+        let loaded = load_within(&log, config.hot_profiles_max_bytes())?;
         keys::check_belongs(&key, &loaded.state, &config.keys_dir)?;
         let recovery = started.elapsed();
         let rows: u64 = loaded.rows.values().sum();
         tracing::info!(
             rows,
             sequence = loaded.state.snapshot_sequence().0,
+            customers = loaded.state.customer_count(),
+            customers_in_memory = loaded.state.customers.len(),
             reading_ms = loaded.reading.as_millis() as u64,
             deriving_ms = loaded.deriving.as_millis() as u64,
             "loaded"
@@ -296,7 +299,11 @@ impl Opened {
             ))
         });
         let digester: Arc<dyn Digester> = Arc::new(self.log.snapshot_digest_handle());
+        let profiles: Arc<dyn Profiles> = Arc::new(self.log.profiles());
+        let limited = self.state.residency.is_limited();
+        let cold = limited.then(|| ColdProfiles::start(&profiles).map(Arc::new));
         let options = SequencerOptions {
+            profiles: limited.then_some(profiles),
             interactive_queue: config.interactive_queue_max,
             bulk_queue: config.bulk_queue_max,
             rules: Rules {
@@ -313,6 +320,7 @@ impl Opened {
         )?;
         let app = App {
             profiles: Arc::default(),
+            cold: cold.transpose()?,
             state: self.state,
             sequencer,
             clock,

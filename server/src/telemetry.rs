@@ -119,7 +119,55 @@ fn install() -> Result<PrometheusHandle, String> {
         "tillside_request_ids_remembered",
         "Answered request ids that a retry would find."
     );
+    describe_profiles();
     Ok(handle)
+}
+
+/// Metrics that exist where not all customers are in memory (`hot_profiles_max_bytes`).
+fn describe_profiles() {
+    metrics::describe_counter!(
+        "tillside_profile_reads_total",
+        "Customers that callers asked for, by whether they were in memory (hit) or had to be read from disk (miss)."
+    );
+    metrics::describe_histogram!(
+        "tillside_profile_read_duration_seconds",
+        Unit::Seconds,
+        "Reading a customer from disk: for callers (waiting for a reader included) and for the sequencer."
+    );
+    metrics::describe_counter!(
+        "tillside_profile_read_failures_total",
+        "Customers that could not be read from disk; the log says why."
+    );
+    metrics::describe_counter!(
+        "tillside_profile_stale_reads_total",
+        "Customers that were read older than they had to be, and dropped. Anything but 0 is a defect."
+    );
+    metrics::describe_counter!(
+        "tillside_profile_loads_total",
+        "Customers that came into memory from disk."
+    );
+    metrics::describe_counter!(
+        "tillside_profile_evictions_total",
+        "Customers that left memory for others."
+    );
+    metrics::describe_counter!(
+        "tillside_profile_hints_dropped_total",
+        "Hints of whom will be needed that found no room: those customers are read when they are needed."
+    );
+    metrics::describe_counter!(
+        "tillside_commands_parked_total",
+        "Commands, or events of a message, that waited for a customer from disk."
+    );
+    metrics::describe_gauge!(
+        "tillside_commands_parked",
+        "Commands of waiting tills that wait for a customer from disk now."
+    );
+    metrics::describe_gauge!(
+        "tillside_profile_resident_bytes",
+        Unit::Bytes,
+        "What the customers in memory take; hot_profiles_max_bytes is the limit."
+    );
+    metrics::describe_gauge!("tillside_profiles_resident", "Customers in memory.");
 }
 
 /// The metrics of one method.
@@ -169,11 +217,19 @@ pub fn observe(app: &App) {
     metrics::gauge!("tillside_durable_sequence").set(app.sequencer.durable_sequence().0 as f64);
     metrics::gauge!("tillside_recovery_seconds").set(app.about.recovery.as_secs_f64());
     metrics::gauge!("tillside_request_ids_remembered").set(app.state.requests.len() as f64);
+    if let Some((bytes, residents, parked)) = app.sequencer.residents() {
+        metrics::gauge!("tillside_profile_resident_bytes").set(bytes as f64);
+        metrics::gauge!("tillside_profiles_resident").set(residents as f64);
+        metrics::gauge!("tillside_commands_parked").set(parked as f64);
+    }
     let state = &app.state;
     for (kind, count) in [
         ("stores", state.stores.len()),
         ("products", state.products.len()),
-        ("customers", state.customers.len()),
+        (
+            "customers",
+            usize::try_from(state.customer_count()).unwrap_or(usize::MAX),
+        ),
         ("provisional_customers", read(&state.provisional).len()),
         ("identifiers", state.identifiers.len()),
         ("stock_levels", state.stock.len()),

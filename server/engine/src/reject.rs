@@ -106,6 +106,11 @@ pub enum Rejection {
         "this request was carried out before, but its answer is no longer at hand; read the result instead of repeating it"
     )]
     AnswerUnreadable,
+    /// A customer that the request is about is on disk and cannot be read from there; nothing was done.
+    #[error(
+        "the customer's profile cannot be read from disk; nothing was done. Try again, and have the server's log looked at"
+    )]
+    ProfileUnreadable,
     /// A bound of the server.
     #[error("{what} would exceed the limit of {max}")]
     LimitExceeded {

@@ -91,6 +91,9 @@ pub struct Settings {
     /// Messages of events that may queue; the streams behind wait. [default: 64]
     #[arg(long, env = "TILLSIDE_BULK_QUEUE_MAX", value_name = "N")]
     pub bulk_queue_max: Option<usize>,
+    /// Bytes of customer profiles kept in memory; the others are read from disk when needed. 0: all are kept. [default: 0]
+    #[arg(long, env = "TILLSIDE_HOT_PROFILES_MAX_BYTES", value_name = "BYTES")]
+    pub hot_profiles_max_bytes: Option<u64>,
     /// Milliseconds that calls have to end when the server is stopped. [default: 20000]
     #[arg(long, env = "TILLSIDE_DRAIN_DEADLINE_MS", value_name = "MS")]
     pub drain_deadline_ms: Option<u64>,
@@ -152,7 +155,7 @@ impl Settings {
             data_dir keys_dir listen http_listen allow_plaintext_bind simulated_clock runtimes connections_max
             streams_per_connection_max calls_per_runtime_max hot_message_bytes_max message_bytes_max bulk_message_bytes_max
             preface_timeout_ms keepalive_interval_ms keepalive_timeout_ms interactive_queue_max bulk_queue_max
-            drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
+            hot_profiles_max_bytes drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
             points_per_currency_unit backup_dir backups_kept accept_loss_after
         }
     }

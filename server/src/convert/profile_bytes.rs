@@ -2,9 +2,10 @@
 //! messages costs more than finding it. What is shown is decided in [`Shown`]; here it is only written down, in the same
 //! bytes as the messages of [`super::profile`] would have.
 
+use smallvec::SmallVec;
 use tillside_engine::customer::{Consent, Contacts, KnownIdentifier};
 use tillside_engine::profile::Spend;
-use tillside_engine::recognition::{confidence, recognise, resolve};
+use tillside_engine::recognition::{confidence, outcome, resolve};
 use tillside_engine::state::State;
 use tillside_engine::units::{Currency, Time};
 use tillside_proto::v1;
@@ -15,17 +16,19 @@ use super::values::timestamp;
 use super::wire::Fields;
 use crate::profile_cache::{Begun, ProfileCache};
 
-/// Finds the customer of a recognition and appends the encoded `RecognizeCustomerResponse`.
+/// Finds the customer of a recognition and appends the encoded `RecognizeCustomerResponse`. False, and nothing appended,
+/// where somebody it tells of is not in memory.
 pub fn encode_recognition(
     state: &State,
     profiles: &ProfileCache,
     lookup: &Lookup,
     view: View,
     answer: &mut Vec<u8>,
-) {
+) -> bool {
     let sequence = state.snapshot_sequence();
     let begun = Begun::now(state);
-    if let [(id, matched)] = resolve(state, &lookup.entries).as_slice() {
+    let owners = resolve(state, &lookup.entries);
+    if let [(id, matched)] = owners.as_slice() {
         let sure = confidence(&lookup.entries, matched);
         let start = answer.len();
         let mut fields = Fields(answer);
@@ -41,15 +44,24 @@ pub fn encode_recognition(
             fields.double(3, sure);
             fields.packed_int32(4, &lookup.positions(matched));
             fields.uint64(6, sequence.0);
-            return;
+            return true;
         }
         answer.truncate(start);
     }
     // Rare, and short: nobody, or several of whom next to nothing is told.
-    let found = recognise(state, &lookup.entries);
+    let mut found = SmallVec::<[_; 1]>::new();
+    for (id, matched) in owners {
+        match state.customer(id) {
+            Some(customer) => found.push((id, customer, matched)),
+            None if state.has_customer(id) => return false,
+            None => {}
+        }
+    }
+    let found = outcome(&lookup.entries, found);
     let mut message = profile::recognition(state, &found, lookup, view);
     message.snapshot_sequence = sequence.0;
     answer.extend_from_slice(&prost::Message::encode_to_vec(&message));
+    true
 }
 
 fn customer_profile(shown: &Shown<'_>, fields: &mut Fields<'_>) {

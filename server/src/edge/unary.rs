@@ -1,7 +1,7 @@
 //! One message in, one message out, nothing to wait for between them: the request is gathered here, decoded, answered and
 //! encoded in one go, without the streams, boxes and buffers that tonic needs for calls that may compress or stream.
 //!
-//! Only for methods that read memory. It knows no compression: a call that names one goes to tonic's service of the same
+//! Only for methods that read memory; where for once something has to come from disk, its answer is waited for here. It knows no compression: a call that names one goes to tonic's service of the same
 //! method. What is wrong with a call gets the code that tonic gives.
 
 use std::pin::Pin;
@@ -16,8 +16,19 @@ use tonic::Status;
 
 use crate::grpc::Services;
 
-/// Decodes a request and appends the encoded answer.
-pub type Answerer = fn(&Services, &[u8], &mut Vec<u8>) -> Result<(), Status>;
+/// Decodes a request and appends the encoded answer, or says how it will come to be.
+pub type Answerer = fn(&Services, &[u8], &mut Vec<u8>) -> Result<Answered, Status>;
+
+/// An answer that something has to be waited for: the encoded message.
+pub type Later = Pin<Box<dyn Future<Output = Result<Vec<u8>, Status>> + Send>>;
+
+/// What became of a request.
+pub enum Answered {
+    /// The answer is appended.
+    Now,
+    /// Something it tells of is not in memory.
+    Later(Later),
+}
 
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -33,12 +44,12 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
 }
 
 /// A call whose request is on its way.
-#[derive(Debug)]
 pub(super) struct UnaryCall {
     body: Incoming,
     received: Received,
     bytes_max: usize,
     answerer: Answerer,
+    later: Option<Later>,
 }
 
 impl UnaryCall {
@@ -48,6 +59,7 @@ impl UnaryCall {
             received: Received::Nothing,
             bytes_max,
             answerer,
+            later: None,
         }
     }
 
@@ -57,6 +69,13 @@ impl UnaryCall {
         services: &Services,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Bytes, Status>> {
+        if let Some(later) = &mut self.later {
+            let message = ready!(later.as_mut().poll(cx))?;
+            let mut answer = Vec::with_capacity(PREFIX_BYTES + message.len());
+            answer.extend_from_slice(&[0; PREFIX_BYTES]);
+            answer.extend_from_slice(&message);
+            return Poll::Ready(finished(answer));
+        }
         // hyper tells of the end together with the last bytes, so most calls need no second look.
         while !self.body.is_end_stream() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
@@ -72,12 +91,22 @@ impl UnaryCall {
         let message = self.received.message()?;
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
         answer.extend_from_slice(&[0; PREFIX_BYTES]);
-        (self.answerer)(services, message, &mut answer)?;
-        let length = u32::try_from(answer.len() - PREFIX_BYTES)
-            .map_err(|_| Status::out_of_range("the answer is too long"))?;
-        answer[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
-        Poll::Ready(Ok(answer.into()))
+        match (self.answerer)(services, message, &mut answer)? {
+            Answered::Now => Poll::Ready(finished(answer)),
+            Answered::Later(later) => {
+                self.later = Some(later);
+                self.poll_answer(services, cx)
+            }
+        }
     }
+}
+
+/// Writes the prefix before the message.
+fn finished(mut answer: Vec<u8>) -> Result<Bytes, Status> {
+    let length = u32::try_from(answer.len() - PREFIX_BYTES)
+        .map_err(|_| Status::out_of_range("the answer is too long"))?;
+    answer[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(answer.into())
 }
 
 /// An answer whose message is yet to be sent, without headers of its own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tillside_engine::command::Command;
 use tillside_engine::eligibility::OfferQuery;
 use tillside_engine::ranking::rank_offers;
-use tillside_engine::recognition::{Recognition, recognise};
+use tillside_engine::recognition::Recognition;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::routing::{PlanQuery, plan};
@@ -71,7 +71,7 @@ impl CheckoutService for Handlers {
             return Err(errors::rejected(&unknown));
         }
         let sequence = app.state.snapshot_sequence();
-        let found = recognise(&app.state, &lookup.entries);
+        let found = app.recognise(&lookup.entries).await?;
         let customer = if let Recognition::Matched { customer, .. } = &found {
             Some(&**customer)
         } else {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use tillside_engine::command::Command;
-use tillside_engine::recognition::recognise;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_proto::v1::{self, customer_service_server::CustomerService};
@@ -17,6 +16,7 @@ use crate::convert::customer::{change, draft, view};
 use crate::convert::identifiers::Lookup;
 use crate::convert::profile::{View, profile, recognition};
 use crate::convert::profile_bytes::encode_recognition;
+use crate::edge::unary::Answered;
 use crate::errors;
 use crate::sequencer::Answer;
 
@@ -26,14 +26,14 @@ pub struct Handlers(pub(super) Arc<App>);
 
 impl Handlers {
     /// Replies name the customer only; the profile is read now, for a retry as for the first answer.
-    fn customer(&self, answer: &Answer) -> Result<(v1::CustomerProfile, bool), Status> {
+    async fn customer(&self, answer: &Answer) -> Result<(v1::CustomerProfile, bool), Status> {
         let Reply::Customer { id, created } = answer.reply else {
             return Err(errors::defect("a customer was expected"));
         };
         let customer = self
             .0
-            .state
             .customer(id)
+            .await?
             .ok_or_else(|| errors::rejected(&Rejection::UnknownCustomer))?;
         Ok((profile(&self.0.state, &customer, View::Full), created))
     }
@@ -54,15 +54,41 @@ impl Handlers {
         Ok((lookup, view))
     }
 
-    /// RecognizeCustomer from bytes to bytes: the same answer as the service's method gives, encoded straight away.
-    pub(super) fn recognize(&self, request: &[u8], answer: &mut Vec<u8>) -> Result<(), Status> {
+    /// RecognizeCustomer from bytes to bytes: the same answer as the service's method gives, encoded straight away where
+    /// all it tells of is in memory.
+    pub(super) fn recognize(
+        &self,
+        request: &[u8],
+        answer: &mut Vec<u8>,
+    ) -> Result<Answered, Status> {
         let app = &*self.0;
         let request = v1::RecognizeCustomerRequest::decode(request)
             .map_err(|error| Status::internal(error.to_string()))?;
         let (lookup, view) = self.asked(&request)?;
-        encode_recognition(&app.state, &app.profiles, &lookup, view, answer);
-        Ok(())
+        if encode_recognition(&app.state, &app.profiles, &lookup, view, answer) {
+            if let Some(cold) = &app.cold {
+                cold.hit();
+            }
+            return Ok(Answered::Now);
+        }
+        let app = Arc::clone(&self.0);
+        Ok(Answered::Later(Box::pin(async move {
+            let answer = recognize(&app, &lookup, view).await?;
+            Ok(answer.encode_to_vec())
+        })))
     }
+}
+
+async fn recognize(
+    app: &App,
+    lookup: &Lookup,
+    view: View,
+) -> Result<v1::RecognizeCustomerResponse, Status> {
+    let sequence = app.state.snapshot_sequence();
+    let found = app.recognise(&lookup.entries).await?;
+    let mut answer = recognition(&app.state, &found, lookup, view);
+    answer.snapshot_sequence = sequence.0;
+    Ok(answer)
 }
 
 #[tonic::async_trait]
@@ -71,13 +97,8 @@ impl CustomerService for Handlers {
         &self,
         request: Request<v1::RecognizeCustomerRequest>,
     ) -> Result<Response<v1::RecognizeCustomerResponse>, Status> {
-        let app = &*self.0;
         let (lookup, view) = self.asked(request.get_ref())?;
-        let sequence = app.state.snapshot_sequence();
-        let found = recognise(&app.state, &lookup.entries);
-        let mut answer = recognition(&app.state, &found, &lookup, view);
-        answer.snapshot_sequence = sequence.0;
-        Ok(Response::new(answer))
+        Ok(Response::new(recognize(&self.0, &lookup, view).await?))
     }
 
     async fn create_customer(
@@ -92,7 +113,7 @@ impl CustomerService for Handlers {
         let answer = app
             .submit(Command::CreateCustomer(draft), stamp, deadline)
             .await?;
-        let (customer, created) = self.customer(&answer)?;
+        let (customer, created) = self.customer(&answer).await?;
         Ok(Response::new(v1::CreateCustomerResponse {
             customer: Some(customer),
             created,
@@ -112,7 +133,10 @@ impl CustomerService for Handlers {
         let view = view(&mut checks, request.view, View::Full);
         checks.finish()?;
         let surrogate = id.and_then(|id| app.state.identifiers.get(&id.hash).map(|c| *c));
-        let customer = surrogate.and_then(|id| app.state.customer(id));
+        let customer = match surrogate {
+            Some(id) => app.customer(id).await?,
+            None => None,
+        };
         let customer = customer.ok_or_else(|| errors::rejected(&Rejection::UnknownCustomer))?;
         Ok(Response::new(profile(&app.state, &customer, view)))
     }
@@ -130,6 +154,6 @@ impl CustomerService for Handlers {
         let answer = app
             .submit(Command::UpdateCustomer(change), stamp, deadline)
             .await?;
-        Ok(Response::new(self.customer(&answer)?.0))
+        Ok(Response::new(self.customer(&answer).await?.0))
     }
 }

@@ -28,6 +28,9 @@ use crate::sequencer::SubmitError;
 /// Messages of one stream on their way at a time: enough to keep the sequencer busy while acknowledgements travel.
 const IN_FLIGHT_MAX: usize = 16;
 
+/// Customers of a list that are read from disk at a time: a list must not take all readers from the tills.
+const LISTED_AT_ONCE: usize = 2;
+
 /// Handlers of `IngestService`.
 #[derive(Debug)]
 pub struct Handlers {
@@ -305,11 +308,13 @@ impl IngestService for Handlers {
         let more = ids.len() > page.size;
         let shown = &ids[..ids.len().min(page.size)];
         let last = shown.last().filter(|_| more).map(|id| id.0.to_string());
-        let customers = shown
-            .iter()
-            .filter_map(|id| self.app.state.customer(*id))
-            .map(|c| provisional(&c))
-            .collect();
+        let mut read = futures_util::stream::iter(shown.iter().copied())
+            .map(|id| self.app.listed_customer(id))
+            .buffered(LISTED_AT_ONCE);
+        let mut customers = Vec::with_capacity(shown.len());
+        while let Some(customer) = read.next().await {
+            customers.extend(customer?.map(|c| provisional(&c)));
+        }
         Ok(Response::new(v1::ListProvisionalCustomersResponse {
             customers,
             next_page_token: token(last.as_deref()),

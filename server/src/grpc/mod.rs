@@ -32,6 +32,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::convert::checks::Checks;
 use crate::edge::methods::Methods;
+use crate::edge::unary::Answered;
 use crate::gate::Gate;
 use crate::health::HealthService;
 use crate::requests::{self, Mutation};
@@ -92,7 +93,11 @@ impl Services {
     }
 
     /// RecognizeCustomer from bytes to bytes; the answer is appended.
-    pub fn recognize_customer(&self, request: &[u8], answer: &mut Vec<u8>) -> Result<(), Status> {
+    pub fn recognize_customer(
+        &self,
+        request: &[u8],
+        answer: &mut Vec<u8>,
+    ) -> Result<Answered, Status> {
         self.customers.recognize(request, answer)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tillside_engine::command::Command;
 use tillside_engine::eligibility::OfferQuery;
 use tillside_engine::ranking::rank_offers;
-use tillside_engine::recognition::{Recognition, recognise};
+use tillside_engine::recognition::Recognition;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_proto::v1::{self, offer_service_server::OfferService};
@@ -70,7 +70,7 @@ impl OfferService for Handlers {
         if let Some(unknown) = unknown {
             return Err(errors::rejected(&unknown));
         }
-        let found = recognise(&app.state, &lookup.entries);
+        let found = app.recognise(&lookup.entries).await?;
         // Who could be one of several is nobody yet: the till is to ask, and no history is used.
         let customer = if let Recognition::Matched { customer, .. } = &found {
             Some(&**customer)

@@ -192,7 +192,7 @@ impl App {
         v1::EntityCounts {
             stores: state.stores.len() as u64,
             products: state.products.len() as u64,
-            customers: state.customers.len() as u64,
+            customers: state.customer_count(),
             provisional_customers: read(&state.provisional).len() as u64,
             stock_levels: state.stock.len() as u64,
             offers: state.offers.len() as u64,

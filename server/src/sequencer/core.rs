@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tillside_engine::apply::{Touched, apply};
-use tillside_engine::command::Command;
+use tillside_engine::command::{Command, Ingest};
 use tillside_engine::ctx::Ctx;
 use tillside_engine::decide::{Rules, decide};
 use tillside_engine::event::Event;
-use tillside_engine::ids::{RequestKey, Sequence};
+use tillside_engine::ids::{CustomerId, RequestKey, Sequence};
 use tillside_engine::limits::{
     REQUEST_WINDOW_MS, REQUESTS_FORGOTTEN_PER_COMMAND_MAX, REQUESTS_MAX, TIMERS_PER_BATCH_MAX,
 };
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
+use tillside_engine::residency::{self, Needed};
 use tillside_engine::state::{State, lock};
 use tillside_engine::units::Time;
 use tillside_store::{BatchBuilder, Log, LogError};
 
 use super::handle::Answer;
+use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
 
 /// Who asked, and what: a retry is recognised by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +53,15 @@ pub struct Core {
     /// Answers of this batch that a retry may ask for before they are on disk.
     answered: Vec<(Sequence, Reply)>,
     records: usize,
+    /// Which customers are in memory; `None`: all of them.
+    hot: Option<HotProfiles>,
 }
 
 impl Core {
     /// A core over a loaded state and the log it was loaded from.
     pub fn new(state: Arc<State>, rules: Rules, log: Box<dyn Log>) -> Self {
         let builder = BatchBuilder::after(log.position());
+        let hot = HotProfiles::of(&state);
         Core {
             state,
             rules,
@@ -65,6 +70,7 @@ impl Core {
             touched: Touched::default(),
             answered: Vec::new(),
             records: 0,
+            hot,
         }
     }
 
@@ -197,16 +203,104 @@ impl Core {
 
     /// Makes the batch durable: one write, one sync. After an error memory is ahead of the disk.
     pub fn commit(&mut self) -> Result<(), LogError> {
-        if self.records == 0 {
-            return Ok(());
+        if self.records > 0 {
+            self.builder.rows(&self.state, &self.touched);
+            self.log.append(self.builder.batch())?;
         }
-        self.builder.rows(&self.state, &self.touched);
-        self.log.append(self.builder.batch())?;
+        if let Some(hot) = &mut self.hot {
+            hot.durable(&self.state, &self.touched);
+        }
         self.builder.clear();
         self.touched.clear();
         self.answered.clear();
         self.records = 0;
         Ok(())
+    }
+
+    /// Customers that a command needs and that are not in memory. Such a command is parked; it must not be submitted.
+    /// Nobody, where it would be refused or answered without looking at them.
+    pub fn missing(&self, submission: &Submission) -> Needed {
+        let missing = residency::missing(&self.state, &submission.command);
+        let past = |deadline: Instant| deadline <= Instant::now();
+        if !missing.is_empty()
+            && (submission.deadline.is_some_and(past)
+                || submission
+                    .request
+                    .is_some_and(|stamp| self.state.requests.contains_key(&stamp.key)))
+        {
+            return Needed::new();
+        }
+        missing
+    }
+
+    /// As [`Self::missing`], for an event of the bulk lane.
+    pub fn missing_for_event(&self, event: &Ingest) -> Needed {
+        residency::missing_for_event(&self.state, event)
+    }
+
+    /// Lets a command wait for the customers it needs. Its turn is told by [`Self::next_ready`]; then it is looked at anew,
+    /// for identifiers may have got other owners.
+    ///
+    /// # Panics
+    /// Where all customers are in memory: then nothing is ever missing.
+    pub fn park(&mut self, command: &Command) -> Ticket {
+        self.park_for(residency::needed(&self.state, command))
+    }
+
+    /// As [`Self::park`], for an event of the bulk lane.
+    pub fn park_event(&mut self, event: &Ingest) -> Ticket {
+        self.park_for(residency::needed_by_event(&self.state, event))
+    }
+
+    fn park_for(&mut self, needs: Needed) -> Ticket {
+        let hot = self.hot.as_mut();
+        hot.expect("nobody is missing where all customers are in memory")
+            .park(&self.state, needs)
+    }
+
+    /// Somebody may soon be needed.
+    pub fn hint(&mut self, id: CustomerId) {
+        if let Some(hot) = &mut self.hot {
+            hot.hint(&self.state, id);
+        }
+    }
+
+    /// Whether a hint would lead to anything now.
+    pub fn takes_hints(&self) -> bool {
+        self.hot.as_ref().is_some_and(HotProfiles::takes_hints)
+    }
+
+    /// The next read from disk to carry out; it has to be delivered.
+    pub fn next_load(&mut self) -> Option<Load> {
+        self.hot.as_mut()?.next_load()
+    }
+
+    /// Reads that are wanted and not delivered.
+    pub fn loads_open(&self) -> usize {
+        self.hot.as_ref().map_or(0, HotProfiles::loads_open)
+    }
+
+    /// Takes in what was read.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        if let Some(hot) = &mut self.hot {
+            hot.deliver(&self.state, delivery);
+        }
+    }
+
+    /// The next parked command whose turn it is. It must be taken up before the batch is committed.
+    pub fn next_ready(&mut self) -> Option<Ready> {
+        self.hot.as_mut()?.next_ready()
+    }
+
+    /// Durable customers in memory: (bytes, how many). Zeros where all customers are.
+    pub fn residents(&self) -> (u64, usize) {
+        let hot = self.hot.as_ref();
+        hot.map_or((0, 0), |hot| (hot.bytes(), hot.len()))
+    }
+
+    /// Whether somebody should leave memory who could not yet.
+    pub fn is_over_budget(&self) -> bool {
+        self.hot.as_ref().is_some_and(HotProfiles::is_over_budget)
     }
 
     /// The log's upkeep that need not wait for a batch; about once a second.

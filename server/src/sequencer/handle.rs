@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use crossbeam::channel::{Sender, TrySendError};
 use tillside_engine::command::Ingest;
-use tillside_engine::ids::Sequence;
+use tillside_engine::ids::{CustomerId, Sequence};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::units::Time;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::cold::ColdGate;
 use super::core::Submission;
 
 /// A durable answer.
@@ -102,6 +103,8 @@ pub(super) struct Shared {
     pub(super) bulk_room: Arc<Semaphore>,
     pub(super) durable: AtomicU64,
     pub(super) lanes: std::sync::atomic::AtomicU32,
+    /// Where not all customers are in memory.
+    pub(super) cold: Option<Arc<ColdGate>>,
 }
 
 /// The edge's side of the sequencer; cheap to clone.
@@ -137,6 +140,10 @@ impl SequencerHandle {
 
     /// Submits a command a till waits for. A full lane is refused at once: waiting would only make everybody late.
     pub async fn interactive(&self, submission: Submission) -> Result<Answer, SubmitError> {
+        let cold = self.shared.cold.as_ref();
+        if cold.is_some_and(|cold| cold.refuses(&submission.command)) {
+            return Err(SubmitError::Overloaded);
+        }
         let (to, answer) = oneshot::channel();
         let work = OneWork {
             submission,
@@ -156,6 +163,9 @@ impl SequencerHandle {
         &self,
         events: Vec<Ingest>,
     ) -> Result<Vec<Result<Answer, Rejection>>, SubmitError> {
+        if let Some(cold) = &self.shared.cold {
+            cold.prefetch(&events);
+        }
         let room = Arc::clone(&self.shared.bulk_room)
             .acquire_owned()
             .await
@@ -184,6 +194,18 @@ impl SequencerHandle {
             .send(Control::Advance(now, to))
             .map_err(|_| SubmitError::Unavailable)?;
         answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Says that a customer was asked for who is not in memory, so that the next to ask finds it there.
+    pub fn hint(&self, id: CustomerId) {
+        if let Some(cold) = &self.shared.cold {
+            cold.hint(id);
+        }
+    }
+
+    /// Where not all customers are in memory: (bytes of those who are, how many, commands that wait for one).
+    pub fn residents(&self) -> Option<(u64, usize, usize)> {
+        self.shared.cold.as_ref().map(|cold| cold.figures())
     }
 
     /// Every change up to it is on disk.

@@ -1,10 +1,15 @@
 //! The one writer. Commands from all runtimes meet in two bounded lanes; one thread decides them in order, writes them
 //! with one sync a batch, and only then lets the answers go. `core` is that logic without threads; `thread` runs it.
+//! `residency` is what it has to add where not all customers are in memory, `cold` its threads.
 
+mod cold;
 mod core;
 mod handle;
+mod residency;
+mod sieve;
 mod thread;
 
 pub use self::core::{Core, RequestStamp, Submission};
 pub use self::handle::{Answer, SequencerHandle, SubmitError};
+pub use self::residency::{Delivery, Load, READS_HINTED_MAX, Ready, Ticket};
 pub use self::thread::{SequencerOptions, SequencerThread, start};

@@ -11,14 +11,17 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Select, bounded};
 use tillside_engine::command::{Command, Ingest};
 use tillside_engine::decide::Rules;
+use tillside_engine::reject::Rejection;
 use tillside_engine::state::State;
-use tillside_store::Log;
+use tillside_store::{Log, Profiles};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::cold::Cold;
 use super::core::{Core, Submission};
 use super::handle::{
     BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
 };
+use super::residency::Ticket;
 use crate::clock::Clock;
 
 /// Bounds of the sequencer.
@@ -36,6 +39,10 @@ pub struct SequencerOptions {
     pub bulk_rows_alone: usize,
     /// Bulk events of one batch: duplicates and refusals write no rows, but take their time all the same.
     pub bulk_events: usize,
+    /// Interactive commands that may wait for customers from disk.
+    pub parked_max: usize,
+    /// Reads customers who are not in memory; needed where the state has a limit of them.
+    pub profiles: Option<Arc<dyn Profiles>>,
     /// Rules of the domain.
     pub rules: Rules,
 }
@@ -49,6 +56,8 @@ impl Default for SequencerOptions {
             bulk_rows_shared: 256,
             bulk_rows_alone: 2048,
             bulk_events: 1024,
+            parked_max: 1024,
+            profiles: None,
             rules: Rules::default(),
         }
     }
@@ -77,6 +86,16 @@ pub fn start(
     let (control, controls) = bounded(64);
     let durable = AtomicU64::new(state.snapshot_sequence().0);
     let bulk_room = Arc::new(Semaphore::new(options.bulk_queue));
+    let cold = match (state.residency.is_limited(), &options.profiles) {
+        (false, _) => None,
+        (true, Some(profiles)) => Some(Cold::start(&state, profiles, options.parked_max)?),
+        (true, None) => {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "customers may be on disk only, and nothing is there to read them",
+            ));
+        }
+    };
     let shared = Arc::new(Shared {
         interactive,
         bulk,
@@ -84,6 +103,7 @@ pub fn start(
         bulk_room,
         durable,
         lanes: AtomicU32::new(0),
+        cold: cold.as_ref().map(|cold| Arc::clone(&cold.gate)),
     });
     let (fail, failed) = watch::channel(None);
     let core = Core::new(state, options.rules.clone(), log);
@@ -100,6 +120,7 @@ pub fn start(
         partial: None,
         finished: Vec::new(),
         stopping: false,
+        cold,
     };
     let join = std::thread::Builder::new().name("sequencer".into()).spawn(move || {
         // A panic in the engine leaves a command half applied: as fatal as a failed write.
@@ -148,6 +169,8 @@ struct Partial {
     to: tokio::sync::oneshot::Sender<BulkAnswers>,
     /// Its place in the lane, given back with the answer.
     room: tokio::sync::OwnedSemaphorePermit,
+    /// Its next event needs customers who are on their way. The lane waits with it: the order of events is kept.
+    waits: Option<Ticket>,
 }
 
 struct Runner {
@@ -163,6 +186,8 @@ struct Runner {
     /// Answers of this batch, by lane.
     finished: Vec<(u32, Completion)>,
     stopping: bool,
+    /// Where not all customers are in memory.
+    cold: Option<Cold>,
 }
 
 impl Runner {
@@ -171,8 +196,12 @@ impl Runner {
             self.wait();
             let now = self.clock.now();
             let mut more_due = self.core.fire_timers(now);
+            self.take_up_parked(now);
             let tills = self.take_interactive(now);
             self.take_bulk(now, tills);
+            if let Some(cold) = &mut self.cold {
+                cold.send_out(&mut self.core);
+            }
             if let Some(to) = self.take_controls() {
                 while more_due
                     || self
@@ -189,6 +218,9 @@ impl Runner {
             }
             metrics::histogram!("tillside_batch_commands").record(self.core.batch_records() as f64);
             self.core.commit()?;
+            if let Some(cold) = &self.cold {
+                cold.show(&self.core);
+            }
             self.core.upkeep()?;
             self.shared
                 .durable
@@ -196,6 +228,7 @@ impl Runner {
             self.tell();
             let queued =
                 !self.interactive.is_empty() || !self.bulk.is_empty() || self.partial.is_some();
+            let queued = queued || self.cold.as_ref().is_some_and(Cold::is_waited_for);
             if self.stopping && !queued {
                 return self.core.upkeep();
             }
@@ -204,7 +237,10 @@ impl Runner {
 
     /// Parks until there is work or a timer, a second at most.
     fn wait(&self) {
-        if self.partial.is_some() || self.stopping {
+        let bulk_waits = self.partial.as_ref().is_some_and(|p| p.waits.is_some());
+        let tills_wait = self.cold.as_ref().is_some_and(Cold::is_waited_for);
+        if (self.partial.is_some() && !bulk_waits) || (self.stopping && !bulk_waits && !tills_wait)
+        {
             return;
         }
         let until_timer = self
@@ -216,10 +252,17 @@ impl Runner {
         let timeout = until_timer
             .filter(|_| timer_counts)
             .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
+        let mut timeout = timeout;
         let mut select = Select::new();
         select.recv(&self.interactive);
-        select.recv(&self.bulk);
         select.recv(&self.controls);
+        if !bulk_waits {
+            select.recv(&self.bulk);
+        }
+        if let Some(cold) = &self.cold {
+            cold.select(&self.core, &mut select);
+            timeout = Cold::sleep_max(&self.core).map_or(timeout, |max| max.min(timeout));
+        }
         // Whatever woke it, the lanes are looked at.
         let _ = select.ready_timeout(timeout);
     }
@@ -229,12 +272,48 @@ impl Runner {
         while taken < self.options.batch_commands
             && let Ok(work) = self.interactive.try_recv()
         {
-            let answer = self.core.submit(&work.submission, now);
-            self.finished
-                .push((work.lane, Completion::One(work.to, answer)));
+            self.decide_or_park(work, now);
             taken += 1;
         }
         taken > 0
+    }
+
+    fn decide_or_park(&mut self, work: OneWork, now: tillside_engine::units::Time) {
+        if let Some(cold) = &mut self.cold
+            && !self.core.missing(&work.submission).is_empty()
+        {
+            return cold.keep(self.core.park(&work.submission.command), work);
+        }
+        let answer = self.core.submit(&work.submission, now);
+        self.finished
+            .push((work.lane, Completion::One(work.to, answer)));
+    }
+
+    /// Takes in what was read from disk, and takes up the commands that waited for it.
+    fn take_up_parked(&mut self, now: tillside_engine::units::Time) {
+        let Some(cold) = &mut self.cold else { return };
+        cold.take_in(&mut self.core);
+        while let Some(ready) = self.core.next_ready() {
+            if let Some(partial) = &mut self.partial
+                && partial.waits == Some(ready.ticket)
+            {
+                partial.waits = None;
+                if !ready.readable && partial.events.pop_front().is_some() {
+                    partial.answers.push(Err(Rejection::ProfileUnreadable));
+                }
+                continue;
+            }
+            let Some(work) = self.cold.as_mut().and_then(|cold| cold.give(ready.ticket)) else {
+                continue;
+            };
+            if ready.readable {
+                self.decide_or_park(work, now);
+            } else {
+                let refused = Err(Rejection::ProfileUnreadable);
+                self.finished
+                    .push((work.lane, Completion::One(work.to, refused)));
+            }
+        }
     }
 
     fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) {
@@ -249,10 +328,17 @@ impl Runner {
             let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else {
                 return;
             };
-            while self.core.batch_rows() < limit
-                && events_left > 0
-                && let Some(event) = partial.events.pop_front()
-            {
+            while self.core.batch_rows() < limit && events_left > 0 {
+                if self.cold.is_some() {
+                    self.park_next_event(&mut partial);
+                    if partial.waits.is_some() {
+                        self.partial = Some(partial);
+                        return;
+                    }
+                }
+                let Some(event) = partial.events.pop_front() else {
+                    break;
+                };
                 let answer = self
                     .core
                     .submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
@@ -275,6 +361,16 @@ impl Runner {
         }
     }
 
+    /// Parks the message where its next event needs somebody who is not in memory.
+    fn park_next_event(&mut self, partial: &mut Partial) {
+        if partial.waits.is_none()
+            && let Some(event) = partial.events.front()
+            && !self.core.missing_for_event(event).is_empty()
+        {
+            partial.waits = Some(self.core.park_event(event));
+        }
+    }
+
     fn next_bulk(&self) -> Option<Partial> {
         let work = self.bulk.try_recv().ok()?;
         let answers = Vec::with_capacity(work.events.len());
@@ -284,6 +380,7 @@ impl Runner {
             lane: work.lane,
             to: work.to,
             room: work.room,
+            waits: None,
         })
     }
 

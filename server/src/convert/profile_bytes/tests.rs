@@ -11,6 +11,7 @@ use tillside_engine::customer::{Customer, Personal, Purpose, Relation};
 use tillside_engine::identity::{Identifier, IdentifierKind};
 use tillside_engine::ids::{CustomerId, Sequence, SkuId, StoreId};
 use tillside_engine::profile::{History, Weighted};
+use tillside_engine::recognition::recognise;
 use tillside_engine::units::Unit;
 
 use super::*;
@@ -217,7 +218,9 @@ fn the_bytes_are_those_of_the_messages() {
             longest = longest.max(expect.encoded_len());
             for turn in ["anew", "from the cache"] {
                 let mut bytes = b"before".to_vec();
-                encode_recognition(&state, &profiles, &lookup, view, &mut bytes);
+                assert!(encode_recognition(
+                    &state, &profiles, &lookup, view, &mut bytes
+                ));
                 assert!(
                     bytes[6..] == expect.encode_to_vec(),
                     "case {case}, {view:?}, {turn}: {expect:?}"
