@@ -2,6 +2,7 @@
 //! world that `tillside demo` loads; against any other data its answers mean little.
 
 mod arrivals;
+mod cold;
 mod compare;
 mod drive;
 mod echo;
@@ -47,6 +48,8 @@ struct Cli {
 enum Command {
     /// RecognizeCustomer divided by a bare echo with the same bytes and the same server shape
     EchoCompare(CompareArgs),
+    /// More customers than memory: fills a server of its own, restarts it with room for few, and asks by popularity
+    ColdProfiles(cold::ColdArgs),
     /// The echo server alone; reads a length (4 bytes, big-endian) and its answer from stdin, ends when stdin does
     #[command(hide = true)]
     EchoServer(EchoArgs),
@@ -267,6 +270,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         None => load(&cli.load),
         Some(Command::EchoCompare(args)) => compare(args),
+        Some(Command::ColdProfiles(args)) => cold::run(args),
         Some(Command::EchoServer(args)) => echo::serve(args.treatment, usize::from(args.threads)),
     };
     match outcome {

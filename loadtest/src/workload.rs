@@ -157,6 +157,18 @@ impl Requests {
         }
     }
 
+    /// Recognitions made elsewhere, and nothing else.
+    pub(crate) fn of_recognitions(recognitions: Vec<Bytes>) -> Self {
+        Self {
+            recognitions,
+            offers: Vec::new(),
+            plans: Vec::new(),
+            reserves: Vec::new(),
+            checkouts: Vec::new(),
+            receipts: Vec::new(),
+        }
+    }
+
     /// The recognitions alone, in order.
     pub(crate) fn recognitions(&self) -> &[Bytes] {
         &self.recognitions
