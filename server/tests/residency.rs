@@ -324,6 +324,28 @@ fn who_cannot_be_read_is_told_at_once_and_asked_for_anew_later() {
 }
 
 #[test]
+fn a_damaged_row_is_an_error_of_that_customer_alone() {
+    let mut world = World::with_all_away(2);
+    for (table, bit) in [(Table::Personal, 77), (Table::Relations, 13)] {
+        let key = 1u64.to_be_bytes();
+        world.disk.flip_bit(table, Some(&key), bit);
+        let tables = world.disk.tables();
+        let error = tables.read(CustomerId(1)).expect_err("damaged").to_string();
+        assert!(error.contains(table.name()), "{error}");
+        assert!(tables.read(CustomerId(2)).is_ok());
+        let ticket = world.park(&sale(1, vec![card(1)], 500));
+        let load = world.next_load();
+        world.core.deliver(world.read(load));
+        let ready = world.core.next_ready().expect("its turn");
+        assert_eq!((ready.ticket, ready.readable), (ticket, false));
+        world.disk.flip_bit(table, Some(&key), bit);
+        assert!(tables.read(CustomerId(1)).is_ok());
+    }
+    let nobody = world.disk.tables().read(CustomerId(3));
+    assert!(nobody.is_err(), "only who exists is asked for");
+}
+
+#[test]
 fn reads_that_stay_too_old_end_in_a_refusal() {
     let mut world = World::with_all_away(1);
     let early = {
