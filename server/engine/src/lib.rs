@@ -19,6 +19,7 @@ pub mod geo_index;
 pub mod identity;
 pub mod ids;
 pub mod invariants;
+pub mod ledger;
 pub mod limits;
 pub mod offer;
 pub mod profile;

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use tillside_engine::apply::{Touched, apply};
 use tillside_engine::ctx::Ctx;
 use tillside_engine::event::Event;
-use tillside_engine::ids::{CellKey, RequestKey, Sequence, SkuId, StoreId};
+use tillside_engine::customer::{Personal, Relation};
+use tillside_engine::ids::{CellKey, CustomerId, RequestKey, Sequence, SkuId, StoreId};
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Checkout;
+use tillside_engine::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::State;
-use tillside_engine::units::Time;
+use tillside_engine::units::{Currency, Money, Time};
 
+use crate::audit::audit;
 use crate::batch::BatchBuilder;
 use crate::digest::of_tables;
-use crate::error::{LogError, OpenError};
+use crate::error::{LogError, OpenError, StoreError};
 use crate::load::load;
 use crate::log::{Log, LogRecord, Position};
 use crate::replay::replay;
+use crate::retention::{first_kept, fold_before};
 use crate::state_digest;
 use crate::table::{Table, Tables};
 
@@ -49,6 +53,8 @@ pub fn check<P: Place>(place: impl Fn() -> P) {
     refuses_a_batch_out_of_order(&place());
     is_opened_once(&place());
     an_empty_batch_writes_nothing(&place());
+    folds_its_oldest_records_into_openings(&place());
+    a_fold_that_is_cut_short_is_taken_up_again(&place());
 }
 
 /// A state, its builder and the commands so far.
@@ -140,6 +146,59 @@ impl Writer {
         self.append(log).expect("the third batch");
     }
 
+    /// A customer and `cells` counted products, then `sales` receipts of one of them each, one batch a command.
+    fn ledger(&mut self, log: &mut impl Log, cells: u32, sales: u32) {
+        let counts = (0..cells).map(|sku| Event::StockCounted {
+            sku: SkuId(sku),
+            store: StoreId(1),
+            on_hand: 10_000,
+            safety: None,
+            as_of: Time(1),
+        });
+        let customer = Event::CustomerPut {
+            id: CustomerId(1),
+            personal: Some(Arc::new(Personal::default())),
+            relation: Arc::new(Relation::default()),
+            identifiers: Vec::new(),
+            created: true,
+        };
+        self.command(counts.chain([customer]).collect(), None);
+        self.append(log).expect("the counts");
+        for n in 0..sales {
+            let cell = (SkuId(n % cells), StoreId(1));
+            let damaged = Event::StockMoved {
+                sku: cell.0,
+                store: cell.1,
+                delta: 0,
+                damaged: 1_000,
+                occurred: Time(2),
+            };
+            let sale = Event::SaleRecorded {
+                sale: Arc::new(sale(cell, CustomerId(1), i64::from(n) + 1)),
+            };
+            self.command(vec![damaged, sale], None);
+            self.append(log).expect("a sale");
+        }
+    }
+
+    /// Everything adds up, and the log is whole from `first` on.
+    fn expect_folded(&self, log: &(impl Log + Tables), first: u64) {
+        let audit = audit(log).expect("a log that can be read");
+        assert_eq!(audit.violations, [], "both ledgers add up");
+        assert_eq!(audit.first, Sequence(first));
+        assert_eq!(audit.records, self.sequence + 1 - first);
+        assert_eq!(log.head().sequence.0 + 1, first);
+        let kept: Vec<_> = log
+            .iterate(Sequence(0))
+            .map(|r| r.expect("a record").sequence.0)
+            .collect();
+        assert_eq!(kept, (first..=self.sequence).collect::<Vec<_>>());
+        for sequence in 1..=self.sequence {
+            let record = log.read(Sequence(sequence)).expect("a log that can be read");
+            assert_eq!(record.is_some(), sequence >= first, "record {sequence}");
+        }
+    }
+
     fn expect(&self, log: &impl Log) {
         let plain = |r: LogRecord| (r.sequence, r.now, r.events, r.reply);
         let read: Vec<_> = log
@@ -157,6 +216,37 @@ impl Writer {
             self.builder.batch().before(),
             "the position is where the last batch ended"
         );
+    }
+}
+
+fn sale(cell: (SkuId, StoreId), customer: CustomerId, points: i64) -> Sale {
+    let line = SaleLine {
+        item: ItemRef::Known(cell.0),
+        quantity: 1_000,
+        net: Money {
+            currency: Currency::EUR,
+            minor: 100,
+        },
+        stock_delta: -1_000,
+        settles: None,
+        offer_ids: Default::default(),
+    };
+    Sale {
+        kind: SaleKind::Sale,
+        store: StoreRef::Known(cell.1),
+        workstation: "".into(),
+        business_day: "".into(),
+        number: 1,
+        time: Time(2),
+        customer: Some(customer),
+        points,
+        lines: vec![line],
+        tenders: Vec::new(),
+        fiscal_document: "".into(),
+        fiscal_device: "".into(),
+        operator: "".into(),
+        offline: false,
+        training: false,
     }
 }
 
@@ -267,4 +357,65 @@ fn an_empty_batch_writes_nothing(place: &impl Place) {
         .expect("an empty batch between");
     log.upkeep().expect("upkeep");
     writer.expect(&log);
+}
+
+fn folds_its_oldest_records_into_openings(place: &impl Place) {
+    let mut log = open(place);
+    let mut writer = Writer::new();
+    writer.ledger(&mut log, 3, 9);
+    writer.expect_folded(&log, 1);
+    let digest = place.digest(&log);
+    let folder = log.folder();
+    let folded = fold_before(&*folder, Sequence(5), &mut || true).expect("a healthy log");
+    assert_eq!((folded.records, folded.complete), (4, true));
+    writer.expect_folded(&log, 5);
+    assert_eq!(place.digest(&log), digest, "folding is no change of state");
+    assert!(
+        matches!(replay(&log), Err(StoreError::HeadFolded { first: 5 })),
+        "a replay says why it cannot be"
+    );
+    writer.ledger(&mut log, 4, 3);
+    let again = fold_before(&*folder, Sequence(5), &mut || true).expect("a healthy log");
+    assert_eq!((again.records, again.complete), (0, true), "nothing to do");
+    drop((log, folder));
+    let log = open(place);
+    writer.expect_folded(&log, 5);
+    // The last record always stays: what comes next follows it.
+    let folder = log.folder();
+    fold_before(&*folder, Sequence(u64::MAX), &mut || true).expect("a healthy log");
+    writer.expect_folded(&log, writer.sequence);
+    drop((log, folder));
+    let mut log = open(place);
+    writer.expect_folded(&log, writer.sequence);
+    let first = writer.sequence;
+    writer.ledger(&mut log, 2, 2);
+    writer.expect_folded(&log, first);
+    let loaded = load(&log).expect("tables at the log's end");
+    assert_eq!(state_digest(&loaded.state), state_digest(&writer.state));
+    assert_eq!(
+        first_kept(&*log.folder(), Time(i64::MAX), 0).expect("a log that can be read"),
+        None,
+        "the records at the end stay, however old"
+    );
+}
+
+/// Ends between two writes of openings: some say more than others, and the head has not moved.
+fn a_fold_that_is_cut_short_is_taken_up_again(place: &impl Place) {
+    let mut log = open(place);
+    let mut writer = Writer::new();
+    writer.ledger(&mut log, 600, 9);
+    for steps in 0..4 {
+        let mut left = steps;
+        let mut go_on = || {
+            left -= 1;
+            left >= 0
+        };
+        let folded = fold_before(&*log.folder(), Sequence(8), &mut go_on).expect("a healthy log");
+        assert_eq!(folded.complete, steps == 3, "{steps} steps");
+        writer.expect_folded(&log, if steps == 3 { 8 } else { 1 });
+        drop(log);
+        log = open(place);
+        writer.expect_folded(&log, if steps == 3 { 8 } else { 1 });
+        writer.ledger(&mut log, 2, 1);
+    }
 }

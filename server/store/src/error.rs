@@ -133,6 +133,14 @@ pub enum StoreError {
         /// There instead.
         found: u64,
     },
+    /// The log's beginning is gone on purpose, and whoever asked needs it.
+    #[error(
+        "the log begins at record {first}: what came before was folded into opening balances after log_retention, so the state cannot be built from the first record. Load the tables instead, or use a copy of the data directory from before"
+    )]
+    HeadFolded {
+        /// The first record kept.
+        first: u64,
+    },
     /// A record does not follow the one before it.
     #[error(
         "record {sequence} of the log follows a record with checksum {expected:08x}, but the one before it has {found:08x}. {RESTORE}"

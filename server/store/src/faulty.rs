@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tillside_engine::ids::{CustomerId, Sequence};
@@ -14,6 +15,7 @@ use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Found};
 use crate::profiles::{self, ProfileRead, Profiles};
 use crate::record;
+use crate::retention::{self, Folder, OpeningRow};
 use crate::table::{Cursor, Key, StoredRow, Table, Tables};
 
 /// What the next append meets.
@@ -180,7 +182,8 @@ impl FaultyDisk {
 pub struct FaultyLog {
     disk: FaultyDisk,
     position: Position,
-    stopped: bool,
+    /// Shared with its folders; set when it is dropped, too, so that none writes for a log that is gone.
+    stopped: Arc<AtomicBool>,
 }
 
 impl FaultyLog {
@@ -204,14 +207,21 @@ impl FaultyLog {
         let mut log = FaultyLog {
             disk: disk.clone(),
             position: Position::default(),
-            stopped: false,
+            stopped: Arc::default(),
         };
-        for record in Records::of(&reader, Sequence(0)) {
+        let head = retention::read_head(&reader).map_err(OpenError::Store)?;
+        log.position = head;
+        for record in Records::of(&reader, head, Sequence(0)) {
             log.position = record.map_err(OpenError::Store)?.position();
         }
         load::check_meta(&reader, log.position).map_err(OpenError::Store)?;
         let found = disk.lock().mark.map_or(Found::Missing, Found::At);
         mark::check(path, found, log.position, accept_loss_after, |sequence| {
+            if sequence <= head.sequence
+                && let Found::At(mark) = found
+            {
+                return Ok(Some(mark.checksum));
+            }
             log.read(sequence)
                 .map(|record| record.map(|r| r.checksum))
                 .map_err(OpenError::Store)
@@ -225,13 +235,14 @@ impl FaultyLog {
 
 impl Drop for FaultyLog {
     fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
         self.disk.lock().in_use = false;
     }
 }
 
 impl Log for FaultyLog {
     fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
-        if self.stopped {
+        if self.stopped.load(Ordering::Acquire) {
             return Err(LogError::Stopped);
         }
         if batch.before() != self.position {
@@ -250,7 +261,7 @@ impl Log for FaultyLog {
         let mut disk = self.disk.lock();
         let fault = disk.faults.pop_front().flatten();
         if let Some(fault) = fault {
-            self.stopped = true;
+            self.stopped.store(true, Ordering::Release);
             let message = match fault {
                 Fault::FailAppend => "injected: no space left",
                 Fault::FailSync { kept } => {
@@ -292,11 +303,94 @@ impl Log for FaultyLog {
     }
 
     fn iterate(&self, from: Sequence) -> Records<'_> {
-        Records::of(self, from)
+        Records::of(self, self.head(), from)
     }
 
     fn position(&self) -> Position {
         self.position
+    }
+
+    fn head(&self) -> Position {
+        head_of(&DiskTables(self.disk.clone()))
+    }
+
+    fn folder(&self) -> Box<dyn Folder> {
+        Box::new(FaultyFolder {
+            tables: DiskTables(self.disk.clone()),
+            stopped: Arc::clone(&self.stopped),
+        })
+    }
+}
+
+/// The head; a damaged row is seen by whoever opens the log again, and moves nothing meanwhile.
+fn head_of(tables: &DiskTables) -> Position {
+    retention::read_head(tables).unwrap_or_default()
+}
+
+/// Folds the log of the same disk. Its writes meet no injected faults; a crash loses them like any unsynced ones.
+struct FaultyFolder {
+    tables: DiskTables,
+    stopped: Arc<AtomicBool>,
+}
+
+impl FaultyFolder {
+    fn write(&self, changes: Changes, sync: bool) -> Result<(), LogError> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(LogError::Stopped);
+        }
+        let mut disk = self.tables.0.lock();
+        disk.take(changes);
+        if sync && !disk.lies {
+            disk.sync();
+        }
+        Ok(())
+    }
+}
+
+impl Folder for FaultyFolder {
+    fn head(&self) -> Position {
+        head_of(&self.tables)
+    }
+
+    fn put(&self, rows: &[OpeningRow]) -> Result<(), LogError> {
+        let put = |row: &OpeningRow| (row.table, row.key.clone(), Some(row.value.clone()));
+        self.write(rows.iter().map(put).collect(), false)
+    }
+
+    fn cut(&self, head: Position) -> Result<(), LogError> {
+        let row = retention::head_row(head);
+        let mut changes: Changes = vec![(row.table, row.key, Some(row.value))];
+        let end = Sequence(head.sequence.0 + 1).to_bytes();
+        {
+            let disk = self.tables.0.lock();
+            let log = disk.visible.0.get(&Table::Log);
+            let folded = log.into_iter().flatten().map(|(key, _)| key);
+            changes.extend(
+                folded
+                    .take_while(|key| **key < end)
+                    .map(|key| (Table::Log, key.clone(), None)),
+            );
+        }
+        self.write(changes, true)
+    }
+}
+
+impl Tables for FaultyFolder {
+    fn cursor(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Result<Box<dyn Cursor + '_>, StoreError> {
+        self.tables.cursor(table, from, to)
+    }
+
+    fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tables.last_key(table)
+    }
+
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tables.value(table, key)
     }
 }
 
@@ -316,6 +410,7 @@ impl Tables for FaultyLog {
 }
 
 /// Reads a [`FaultyDisk`] while its log is written to.
+#[derive(Debug)]
 pub struct DiskTables(FaultyDisk);
 
 impl Profiles for DiskTables {
@@ -340,6 +435,12 @@ impl Tables for DiskTables {
 
     fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(last_key(&self.0, table))
+    }
+
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let disk = self.0.lock();
+        let rows = disk.visible.0.get(&table);
+        Ok(rows.and_then(|rows| rows.get(key).cloned()))
     }
 }
 

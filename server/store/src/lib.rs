@@ -4,6 +4,7 @@
 //! It decides nothing about customers, stock or offers, knows no clock that a decision depends on, and never repairs
 //! silently: whatever does not fit is a named error that says what to do.
 
+pub mod audit;
 pub mod batch;
 pub mod conformance;
 pub mod digest;
@@ -16,10 +17,12 @@ mod mark;
 pub mod profiles;
 mod record;
 pub mod replay;
+pub mod retention;
 pub mod rocks;
 pub mod table;
 pub mod verify;
 
+pub use audit::{Audit, audit};
 pub use batch::{Batch, BatchBuilder};
 pub use digest::{SnapshotDigest, StateDigest, digest_with_tables, state_digest};
 pub use error::{LogError, OpenError, RecordError, RecordProblem, StoreError};
@@ -28,5 +31,6 @@ pub use log::{Log, LogRecord, Position};
 pub use mark::Opening;
 pub use profiles::{ProfileRead, Profiles};
 pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
-pub use rocks::{OpenOptions, RocksLog, backup};
+pub use retention::{Folded, Folder, fold_before};
+pub use rocks::{OpenOptions, RocksLog, Space, SpaceReport, TableSpace, backup};
 pub use table::{Cursor, Table, Tables};

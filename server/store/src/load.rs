@@ -333,8 +333,15 @@ fn insert(state: &State, table: Table, key: &[u8], value: &[u8]) -> Result<(), S
             let (key, line) = record::read_row::<QuarantinedLine>(key, value)?;
             write(&state.quarantine).insert(key, Arc::new(line));
         }
-        // The log is not state, the counters are read first, and the parts of a customer are read together.
-        Table::Log | Table::Meta | Table::Personal | Table::Relations | Table::Histories => {}
+        // The log and what was folded out of it are not state, the counters are read first, and the parts of a customer
+        // are read together.
+        Table::Log
+        | Table::Meta
+        | Table::Personal
+        | Table::Relations
+        | Table::Histories
+        | Table::StockOpenings
+        | Table::PointsOpenings => {}
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use tillside_engine::units::Time;
 use crate::batch::Batch;
 use crate::error::{LogError, StoreError};
 use crate::record;
+use crate::retention::Folder;
 use crate::table::{Cursor, Key, Table, Tables};
 
 /// Where a log ends: what the next record follows.
@@ -75,9 +76,15 @@ pub trait Log: Send {
     /// [`StoreError`] where it is there and cannot be used.
     fn read(&self, sequence: Sequence) -> Result<Option<LogRecord>, StoreError>;
 
-    /// Records from `from` on, in order, without a gap; each is checked to follow the one before it. Where `from` is not
-    /// in the log, it starts at the first later record. Nothing comes after an error.
+    /// Records from `from` on, in order, without a gap; each is checked to follow the one before it. Where `from` was folded
+    /// away, it starts at the first record that is kept. Nothing comes after an error.
     fn iterate(&self, from: Sequence) -> Records<'_>;
+
+    /// Where it begins: the last record that was folded away, which the first one kept follows; zero where all are kept.
+    fn head(&self) -> Position;
+
+    /// What folds its oldest records away, on any thread, while it is written to.
+    fn folder(&self) -> Box<dyn Folder>;
 
     /// Where it ends.
     fn position(&self) -> Position;
@@ -103,11 +110,13 @@ pub struct Records<'l> {
 }
 
 impl<'l> Records<'l> {
-    /// Records of `tables` from `from` on.
-    pub fn of(tables: &'l impl Tables, from: Sequence) -> Self {
+    /// Records of `tables` from `from` on; `head` is where the log begins. From there on none may be missing.
+    pub fn of<T: Tables + ?Sized>(tables: &'l T, head: Position, from: Sequence) -> Self {
+        let first = Sequence(head.sequence.0 + 1);
+        let at_head = from <= first;
         Records {
-            cursor: Some(tables.cursor(Table::Log, &from.to_bytes(), None)),
-            last: None,
+            cursor: Some(tables.cursor(Table::Log, &from.max(first).to_bytes(), None)),
+            last: at_head.then_some(head),
         }
     }
 

@@ -17,8 +17,14 @@ use crate::table::{Table, Tables};
 /// The state after every record of the log. Personal records are not in the log and come from their table.
 ///
 /// # Errors
-/// [`StoreError`] at the first record that cannot be used, or where the log does not begin at sequence 1.
+/// [`StoreError`] at the first record that cannot be used; [`StoreError::HeadFolded`] where the beginning is no longer kept.
 pub fn replay(log: &(impl Log + Tables)) -> Result<State, StoreError> {
+    let head = log.head();
+    if head != Position::default() {
+        return Err(StoreError::HeadFolded {
+            first: head.sequence.0 + 1,
+        });
+    }
     let state = State::default();
     let mut personal = log.cursor(Table::Personal, &[], None)?;
     while let Some((key, value)) = personal.next()? {

@@ -17,7 +17,8 @@ use crate::error::{RecordProblem, StoreError};
 pub enum Table {
     /// Sequence -> what happened.
     Log = 1,
-    /// One row: counters and the log's last checksum.
+    /// Two rows: the counters with the log's last checksum, written with every batch; and, once history was folded, where
+    /// the log begins, written by the fold alone.
     Meta = 2,
     /// Store number -> store.
     Stores = 3,
@@ -49,14 +50,18 @@ pub enum Table {
     Requests = 16,
     /// (sequence, line) -> line nobody can book yet.
     Quarantine = 17,
+    /// (product, store) -> what its folded movements add up to.
+    StockOpenings = 18,
+    /// Customer -> what the folded movements of the points add up to.
+    PointsOpenings = 19,
 }
 
 /// One more than the greatest table number, for arrays indexed by it.
-pub(crate) const TABLE_SLOTS: usize = 18;
+pub(crate) const TABLE_SLOTS: usize = 20;
 
 impl Table {
     /// Every table, in the order of the numbers, which is the order of the digest.
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 19] = [
         Table::Log,
         Table::Meta,
         Table::Stores,
@@ -74,6 +79,8 @@ impl Table {
         Table::BusinessKeys,
         Table::Requests,
         Table::Quarantine,
+        Table::StockOpenings,
+        Table::PointsOpenings,
     ];
 
     /// Its number, which is also covered by the checksum of each of its rows.
@@ -101,6 +108,8 @@ impl Table {
             Table::BusinessKeys => "business_keys",
             Table::Requests => "requests",
             Table::Quarantine => "quarantine",
+            Table::StockOpenings => "stock_openings",
+            Table::PointsOpenings => "points_openings",
         }
     }
 
@@ -118,6 +127,7 @@ impl Table {
             | Table::Relations
             | Table::Histories
             | Table::Reservations
+            | Table::PointsOpenings
                 if key.len() <= 8 =>
             {
                 key.iter()
@@ -159,10 +169,25 @@ pub trait Tables {
     /// # Errors
     /// [`StoreError::Read`] where the medium cannot be read.
     fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One value; the default opens a cursor for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] where the medium cannot be read.
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut cursor = self.cursor(table, key, None)?;
+        let row = cursor.next()?;
+        Ok(row
+            .filter(|(found, _)| *found == key)
+            .map(|(_, value)| value.to_vec()))
+    }
 }
 
-/// The only key of [`Table::Meta`].
+/// The key of the counters in [`Table::Meta`].
 pub(crate) const META_KEY: &[u8] = b"state";
+
+/// The key of the log's beginning in [`Table::Meta`].
+const LOG_HEAD_KEY: &[u8] = b"log";
 
 /// A key in its order-preserving form.
 pub(crate) trait Key: Sized {
@@ -173,6 +198,24 @@ pub(crate) trait Key: Sized {
         let mut out = Vec::new();
         self.write(&mut out);
         out
+    }
+}
+
+/// The one key of the log's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogHeadKey;
+
+impl Key for LogHeadKey {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(LOG_HEAD_KEY);
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
+        (bytes == LOG_HEAD_KEY)
+            .then_some(LogHeadKey)
+            .ok_or(RecordProblem::KeyLength {
+                length: bytes.len(),
+            })
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod meta;
 pub(crate) mod offer;
+pub(crate) mod openings;
 mod packed;
 pub(crate) mod quarantine;
 pub(crate) mod reply;

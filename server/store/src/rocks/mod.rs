@@ -2,12 +2,16 @@
 //! not add up is refused with the reason.
 
 pub mod backup;
+mod folder;
 mod format_file;
 mod options;
 pub(crate) mod read_only;
+mod space;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rocksdb::{
     Cache, ColumnFamily, DB, DBRawIterator, ReadOptions, SnapshotWithThreadMode, WriteBatch,
@@ -24,6 +28,7 @@ use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Mark, Opening};
 use crate::profiles::RocksProfiles;
 use crate::record;
+use crate::retention::{self, Folder};
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
 /// Folder of the database inside the data directory.
@@ -34,6 +39,10 @@ const BYTES_PER_ROW: usize = 16;
 const READ_AHEAD_BYTES: usize = 2 << 20;
 /// Records at the log's end that are read and checked at every opening: far more than a batch holds.
 const TAIL_RECORDS: u64 = 1024;
+/// How often the database is asked whether its background work has failed.
+const BACKGROUND_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+pub use space::{Space, SpaceReport, TableSpace};
 
 /// How to open a data directory.
 #[derive(Clone, Debug)]
@@ -59,8 +68,15 @@ pub struct RocksLog {
     mark: Mark,
     position: Position,
     opening: Opening,
-    /// A write failed: nothing more is written.
-    stopped: bool,
+    /// A write is under way, or never came back.
+    writing: bool,
+    /// A write failed: nothing more is written, nor folded.
+    stopped: Arc<AtomicBool>,
+    /// Where the log begins; moved by a fold.
+    head: Arc<Mutex<Position>>,
+    path: PathBuf,
+    /// When the database was last asked about its background work.
+    asked: Instant,
 }
 
 impl RocksLog {
@@ -93,7 +109,8 @@ impl RocksLog {
         let tables = RocksTables {
             db: Arc::clone(&db),
         };
-        let position = end_of(&tables)?;
+        let head = retention::read_head(&tables)?;
+        let position = end_of(&tables, head)?;
         let found = mark::find(directory)
             .map_err(|e| format_file::failed(&directory.join(mark::FILE), &e))?;
         let opening = mark::check(
@@ -102,6 +119,12 @@ impl RocksLog {
             position,
             options.accept_loss_after,
             |sequence| {
+                // Only what is durable is ever folded: a mark before the head is of a record that the log had.
+                if sequence <= head.sequence
+                    && let mark::Found::At(mark) = found
+                {
+                    return Ok(Some(mark.checksum));
+                }
                 read_record(&tables, sequence)
                     .map(|record| record.map(|r| r.checksum))
                     .map_err(OpenError::Store)
@@ -114,13 +137,27 @@ impl RocksLog {
             mark,
             position,
             opening,
-            stopped: false,
+            writing: false,
+            stopped: Arc::default(),
+            head: Arc::new(Mutex::new(head)),
+            path: directory.join(DATABASE),
+            asked: Instant::now(),
         })
     }
 
     /// How it was found: whole, or shorter than what was acknowledged and accepted as that.
     pub fn opening(&self) -> Opening {
         self.opening
+    }
+
+    /// Something any thread can ask what the database takes on disk. It keeps the directory in use.
+    pub fn space_handle(&self) -> Space {
+        Space::new(
+            Arc::clone(&self.db),
+            self.path.clone(),
+            Arc::clone(&self.head),
+            Arc::clone(&self.stopped),
+        )
     }
 
     /// Something any thread can compute digests with while this log is written to. It keeps the directory in use.
@@ -169,7 +206,7 @@ impl RocksLog {
 
 impl Log for RocksLog {
     fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
-        if self.stopped {
+        if self.writing || self.stopped.load(Ordering::Acquire) {
             return Err(LogError::Stopped);
         }
         if batch.before() != self.position {
@@ -182,10 +219,13 @@ impl Log for RocksLog {
             return Ok(());
         }
         // Stopped while the outcome is open, so that not even a panic in between lets another write follow.
-        self.stopped = true;
-        self.write(batch)?;
-        self.stopped = false;
-        Ok(())
+        self.writing = true;
+        let written = self.write(batch);
+        if written.is_err() {
+            self.stopped.store(true, Ordering::Release);
+        }
+        self.writing = false;
+        written
     }
 
     fn read(&self, sequence: Sequence) -> Result<Option<LogRecord>, StoreError> {
@@ -193,7 +233,7 @@ impl Log for RocksLog {
     }
 
     fn iterate(&self, from: Sequence) -> Records<'_> {
-        Records::of(self, from)
+        Records::of(self, self.head(), from)
     }
 
     fn position(&self) -> Position {
@@ -201,16 +241,45 @@ impl Log for RocksLog {
     }
 
     fn upkeep(&mut self) -> Result<(), LogError> {
-        if self.stopped {
+        if self.stopped.load(Ordering::Acquire) {
             return Err(LogError::Stopped);
         }
         self.mark
             .sync_when_due()
-            .inspect_err(|_| self.stopped = true)
+            .and_then(|()| self.check_background())
+            .inspect_err(|_| self.stopped.store(true, Ordering::Release))
+    }
+
+    fn head(&self) -> Position {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folder(&self) -> Box<dyn Folder> {
+        Box::new(folder::RocksFolder::new(
+            self.tables(),
+            Arc::clone(&self.stopped),
+            Arc::clone(&self.head),
+        ))
     }
 }
 
 impl RocksLog {
+    /// A flush or a compaction that failed means a disk that cannot be written: the log would go on for a while and then
+    /// fail at a worse moment. That RocksDB tries again by itself is no proof that nothing was lost.
+    fn check_background(&mut self) -> Result<(), LogError> {
+        if self.asked.elapsed() < BACKGROUND_CHECK_EVERY {
+            return Ok(());
+        }
+        self.asked = Instant::now();
+        let failed = |message: String| LogError::Write { message };
+        match space::background_errors(&self.db).map_err(|e| failed(e.to_string()))? {
+            0 => Ok(()),
+            count => Err(failed(format!(
+                "{count} flushes or compactions of the database failed; its file LOG says why"
+            ))),
+        }
+    }
+
     fn tables(&self) -> RocksTables {
         RocksTables {
             db: Arc::clone(&self.db),
@@ -234,6 +303,7 @@ impl Tables for RocksLog {
 }
 
 /// Tables as they are at each read.
+#[derive(Clone)]
 struct RocksTables {
     db: Arc<DB>,
 }
@@ -250,6 +320,12 @@ impl Tables for RocksTables {
 
     fn last_key(&self, table: Table) -> Result<Option<Vec<u8>>, StoreError> {
         last_key(&self.db, None, table)
+    }
+
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db
+            .get_cf(family(&self.db, table)?, key)
+            .map_err(|e| read_failed(table, e))
     }
 }
 
@@ -366,25 +442,19 @@ fn read_failed(table: Table, error: rocksdb::Error) -> StoreError {
 
 fn read_record(tables: &RocksTables, sequence: Sequence) -> Result<Option<LogRecord>, StoreError> {
     let key = sequence.to_bytes();
-    let family = family(&tables.db, Table::Log)?;
-    let value = tables
-        .db
-        .get_pinned_cf(family, &key)
-        .map_err(|e| read_failed(Table::Log, e))?;
+    let value = tables.value(Table::Log, &key)?;
     Ok(value
         .map(|value| record::log::read(&key, &value))
         .transpose()?)
 }
 
-/// Where the log ends, with its tail read and the counters row compared.
-fn end_of(tables: &RocksTables) -> Result<Position, StoreError> {
-    let last = match tables.last_key(Table::Log)? {
-        Some(key) => Sequence::read(&key).map_err(|problem| problem.at(Table::Log, &key))?,
-        None => Sequence(0),
-    };
+/// Where the log ends, with its tail read and the counters row compared. A log that is shorter than the tail is read from
+/// its head on, which the first record has to follow.
+fn end_of(tables: &RocksTables, head: Position) -> Result<Position, StoreError> {
+    let last = retention::last_sequence(tables)?;
     let from = Sequence(last.0.saturating_sub(TAIL_RECORDS) + 1);
-    let mut end = Position::default();
-    for record in Records::of(tables, from) {
+    let mut end = head;
+    for record in Records::of(tables, head, from) {
         end = record?.position();
     }
     load::check_meta(tables, end)?;
