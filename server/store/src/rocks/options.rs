@@ -9,6 +9,8 @@ use rocksdb::{
 use crate::table::Table;
 
 const MIB: usize = 1 << 20;
+/// How long deleted rows of a quiet part of a table may take room: three days.
+const DELETED_KEPT_SECONDS: u64 = 3 * 86_400;
 
 /// Options of the database.
 pub(super) fn database(env: Option<&Env>) -> Options {
@@ -45,6 +47,11 @@ pub(super) fn database(env: Option<&Env>) -> Options {
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(4);
     options.set_max_log_file_size(4 * MIB);
+    // The list of files is written anew past this; as it is by default it could grow to a gigabyte.
+    options.set_max_manifest_file_size(16 * MIB);
+    // A log that is no longer needed is reused or removed at once, never archived: nobody reads old ones.
+    options.set_wal_ttl_seconds(0);
+    options.set_wal_size_limit_mb(0);
     // Statistics nobody reads, gathered every ten minutes on a thread that wakes for it.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
@@ -89,11 +96,18 @@ fn table(table: Table, cache: &Cache) -> Options {
         options.set_memtable_factory(MemtableFactory::Vector);
     }
     options.set_target_file_size_base(32 * MIB as u64);
+    // Each level a tenth of the next, counted from the last: dead rows are at most about a tenth of a table's bytes.
+    options.set_level_compaction_dynamic_level_bytes(true);
+    // What is deleted gives its room back within this even where nothing else is written near it: a file that has not
+    // met a compaction for so long gets one.
+    options.set_ttl(DELETED_KEPT_SECONDS);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
-    if matches!(table, Table::Personal | Table::Relations | Table::Histories) {
-        // Customers who are not in memory are read one by one: a block is what is read from the disk, checked and
-        // decompressed for one row, and a page is the least a disk gives. The filter spares the files without the row.
+    let openings = matches!(table, Table::StockOpenings | Table::PointsOpenings);
+    if openings || matches!(table, Table::Personal | Table::Relations | Table::Histories) {
+        // Customers who are not in memory are read one by one, and so are openings: a block is what is read from the disk,
+        // checked and decompressed for one row, and a page is the least a disk gives. The filter spares the files without the
+        // row.
         blocks.set_block_size(4 << 10);
         blocks.set_bloom_filter(10.0, false);
     } else {
