@@ -70,22 +70,38 @@ impl fmt::Display for Violation {
             )
         };
         match self {
-            Violation::OnHand { cell, ledger, level } => write!(
+            Violation::OnHand {
+                cell,
+                ledger,
+                level,
+            } => write!(
                 f,
                 "{}: the movements give {ledger} thousandths on hand, the level says {level}",
                 place(cell)
             ),
-            Violation::Damaged { cell, ledger, level } => write!(
+            Violation::Damaged {
+                cell,
+                ledger,
+                level,
+            } => write!(
                 f,
                 "{}: the movements give {ledger} thousandths damaged, the level says {level}",
                 place(cell)
             ),
-            Violation::Points { customer, ledger, balance } => write!(
+            Violation::Points {
+                customer,
+                ledger,
+                balance,
+            } => write!(
                 f,
                 "customer number {}: the receipts give {ledger} points, the balance says {balance}",
                 customer.0
             ),
-            Violation::OpeningAhead { table, through, last } => write!(
+            Violation::OpeningAhead {
+                table,
+                through,
+                last,
+            } => write!(
                 f,
                 "a row of the table {} holds through sequence {}, but the log ends at {}",
                 table.name(),
@@ -154,7 +170,10 @@ pub fn audit(tables: &(impl Tables + ?Sized)) -> Result<Audit, StoreError> {
                 Movement::Moved { cell, .. } | Movement::Counted { cell, .. } => {
                     stock.entry(cell).or_default().enter(last, movement);
                 }
-                Movement::Points { customer, points: by } => {
+                Movement::Points {
+                    customer,
+                    points: by,
+                } => {
                     points.entry(customer).or_default().enter(last, by);
                 }
             });

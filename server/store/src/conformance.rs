@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tillside_engine::apply::{Touched, apply};
 use tillside_engine::ctx::Ctx;
-use tillside_engine::event::Event;
 use tillside_engine::customer::{Personal, Relation};
+use tillside_engine::event::Event;
 use tillside_engine::ids::{CellKey, CustomerId, RequestKey, Sequence, SkuId, StoreId};
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Checkout;
@@ -194,7 +194,9 @@ impl Writer {
             .collect();
         assert_eq!(kept, (first..=self.sequence).collect::<Vec<_>>());
         for sequence in 1..=self.sequence {
-            let record = log.read(Sequence(sequence)).expect("a log that can be read");
+            let record = log
+                .read(Sequence(sequence))
+                .expect("a log that can be read");
             assert_eq!(record.is_some(), sequence >= first, "record {sequence}");
         }
     }

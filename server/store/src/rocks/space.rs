@@ -126,7 +126,11 @@ impl Space {
     /// Bytes of write-ahead logs and of all files. What cannot be listed is not counted: files come and go meanwhile.
     fn files(&self) -> (u64, u64) {
         let mut bytes = (0, 0);
-        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let Ok(length) = entry.metadata().map(|file| file.len()) else {
                 continue;
             };
