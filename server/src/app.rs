@@ -16,6 +16,7 @@ use tillside_engine::units::Time;
 
 use crate::backups::Backups;
 use crate::clock::Clock;
+use crate::disk::Storage;
 use crate::profile_cache::ProfileCache;
 use crate::profile_reads::{ColdProfiles, ReadError};
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
@@ -62,6 +63,8 @@ pub struct App {
     pub digester: Arc<dyn Digester>,
     /// Makes and lists backups; `None` where no place for them is configured.
     pub backups: Option<Arc<Backups>>,
+    /// The disk, and what the database takes of it.
+    pub storage: Storage,
 }
 
 impl std::fmt::Debug for App {

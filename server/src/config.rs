@@ -11,6 +11,7 @@ use clap::Parser as _;
 use serde::Serialize;
 use tillside_engine::barcode::BarcodeMask;
 use tillside_engine::identity::IdentityRules;
+use tillside_engine::limits::REQUEST_WINDOW_MS;
 use tillside_engine::units::Time;
 
 pub use self::settings::{Cli, Settings};
@@ -65,6 +66,8 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_dir: Option<PathBuf>,
     pub backups_kept: usize,
+    pub disk_reserve_bytes: Option<u64>,
+    pub log_retention: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accept_loss_after: Option<u64>,
 }
@@ -164,6 +167,8 @@ impl Config {
             points_per_currency_unit: settings.points_per_currency_unit.unwrap_or(1),
             backup_dir: settings.backup_dir,
             backups_kept: settings.backups_kept.unwrap_or(7),
+            disk_reserve_bytes: settings.disk_reserve_bytes,
+            log_retention: settings.log_retention.unwrap_or_else(|| "30d".into()),
             accept_loss_after: settings.accept_loss_after,
             data_dir,
         };
@@ -290,6 +295,7 @@ impl Config {
             }
         }
         self.clock_start()?;
+        self.log_retention_ms()?;
         self.masks()?;
         crate::logging::filter(&self.log_level).map_err(|problem| ConfigError::Invalid {
             key: "log_level",
@@ -325,6 +331,14 @@ impl Config {
             })
         };
         self.barcode_masks.iter().map(parse).collect()
+    }
+
+    /// Milliseconds that records are kept; `None`: for ever.
+    pub fn log_retention_ms(&self) -> Result<Option<i64>, ConfigError> {
+        retention_ms(&self.log_retention).map_err(|problem| ConfigError::Invalid {
+            key: "log_retention",
+            problem,
+        })
     }
 
     /// Whether and when a simulated clock starts.
@@ -406,6 +420,33 @@ fn log_format(text: &str) -> Result<LogFormat, ConfigError> {
             key: "log_format",
             problem: format!("{text:?} is neither \"text\" nor \"json\""),
         }),
+    }
+}
+
+/// "36h", "30d", "52w" or "forever"; never less than a retry may take to ask for its first answer.
+fn retention_ms(text: &str) -> Result<Option<i64>, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let parsed = text.char_indices().last().and_then(|(at, unit)| {
+        let hours = match unit {
+            'h' => 1,
+            'd' => 24,
+            'w' => 7 * 24,
+            _ => return None,
+        };
+        let digits = &text[..at];
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| digits.parse::<i64>().ok()?.checked_mul(hours * 3_600_000))?
+    });
+    match parsed {
+        Some(ms) if ms >= REQUEST_WINDOW_MS => Ok(Some(ms)),
+        Some(_) => Err(format!(
+            "{text:?} is less than 24h, within which a retry may ask for its first answer"
+        )),
+        None => Err(format!(
+            "{text:?} is neither \"forever\" nor a duration such as 36h, 30d or 52w"
+        )),
     }
 }
 

@@ -147,6 +147,13 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
             of(Code::ResourceExhausted, "LIMIT_EXCEEDED").with("max", max)
         }
         Rejection::DeadlineExceeded => of(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        // No RetryInfo: room is made by people, not within the patience of a call.
+        Rejection::DiskFull {
+            available_bytes,
+            reserve_bytes,
+        } => of(Code::ResourceExhausted, "DISK_FULL")
+            .with("available_bytes", available_bytes)
+            .with("reserve_bytes", reserve_bytes),
         Rejection::ClockBackwards => of(Code::InvalidArgument, "INVALID_FIELD").at("now"),
     }
 }
@@ -390,6 +397,16 @@ mod tests {
             &of(Rejection::DeadlineExceeded),
             Code::DeadlineExceeded,
             "DEADLINE_EXCEEDED",
+            &[],
+            false,
+        );
+        check(
+            &of(Rejection::DiskFull {
+                available_bytes: 5,
+                reserve_bytes: 7,
+            }),
+            Code::ResourceExhausted,
+            "DISK_FULL",
             &[],
             false,
         );

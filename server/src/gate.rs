@@ -16,25 +16,31 @@ pub enum Phase {
     Failed,
 }
 
-/// The current phase, shared by everything that asks.
+/// The current phase, and whether changes are refused for want of room, shared by everything that asks.
 #[derive(Debug)]
-pub struct Gate(watch::Sender<Phase>);
+pub struct Gate {
+    phase: watch::Sender<Phase>,
+    writes_refused: watch::Sender<bool>,
+}
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate(watch::Sender::new(Phase::Loading))
+        Gate {
+            phase: watch::Sender::new(Phase::Loading),
+            writes_refused: watch::Sender::new(false),
+        }
     }
 }
 
 impl Gate {
     /// The phase now.
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        *self.phase.borrow()
     }
 
     /// Moves on to `phase`; an earlier one changes nothing.
     pub fn advance(&self, phase: Phase) {
-        self.0.send_if_modified(|current| {
+        self.phase.send_if_modified(|current| {
             let forward = phase > *current;
             if forward {
                 *current = phase;
@@ -51,7 +57,18 @@ impl Gate {
 
     /// Sees every change from now on, and the phase now.
     pub fn watch(&self) -> watch::Receiver<Phase> {
-        self.0.subscribe()
+        self.phase.subscribe()
+    }
+
+    /// Says whether changes are refused while reads are answered. Unlike a phase, this may pass.
+    pub fn refuse_writes(&self, refused: bool) {
+        self.writes_refused
+            .send_if_modified(|current| std::mem::replace(current, refused) != refused);
+    }
+
+    /// Sees every change of [`Self::refuse_writes`] from now on, and how it stands.
+    pub fn watch_writes(&self) -> watch::Receiver<bool> {
+        self.writes_refused.subscribe()
     }
 }
 

@@ -1,5 +1,6 @@
-//! `grpc.health.v1`, answered from the [`Gate`]. Watches end when the server drains, so that a health checker's open
-//! stream never holds up a stop.
+//! `grpc.health.v1`, answered from the [`Gate`]. Every service reads, and most write too, so they stand and fall together
+//! with what they can read; whether changes are taken has a name of its own, [`WRITES`]. Watches end when the server
+//! drains, so that a health checker's open stream never holds up a stop.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +12,10 @@ use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::gate::{Gate, Phase};
+
+/// A name to ask for that is no service: SERVING while changes are taken. With a full disk it is NOT_SERVING while "" and the
+/// services are SERVING; once a write has failed, and while the server starts or stops, all are NOT_SERVING.
+pub const WRITES: &str = "tillside.v1.Writes";
 
 /// The health service.
 #[derive(Clone, Debug)]
@@ -29,7 +34,7 @@ impl HealthService {
     }
 
     fn knows(&self, service: &str) -> bool {
-        service.is_empty() || self.services.iter().any(|s| s == service)
+        service.is_empty() || service == WRITES || self.services.iter().any(|s| s == service)
     }
 }
 
@@ -39,10 +44,12 @@ fn answer(status: ServingStatus) -> HealthCheckResponse {
     }
 }
 
-fn status_in(phase: Phase) -> ServingStatus {
+fn status_in(phase: Phase, refused: bool) -> ServingStatus {
     match phase {
-        Phase::Serving => ServingStatus::Serving,
-        Phase::Loading | Phase::Draining | Phase::Failed => ServingStatus::NotServing,
+        Phase::Serving if !refused => ServingStatus::Serving,
+        Phase::Serving | Phase::Loading | Phase::Draining | Phase::Failed => {
+            ServingStatus::NotServing
+        }
     }
 }
 
@@ -57,7 +64,9 @@ impl Health for HealthService {
                 "this server has no such service; ask for \"\" to learn about the server",
             ));
         }
-        Ok(Response::new(answer(status_in(self.gate.phase()))))
+        let writes = request.get_ref().service == WRITES;
+        let refused = writes && *self.gate.watch_writes().borrow();
+        Ok(Response::new(answer(status_in(self.gate.phase(), refused))))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
@@ -71,15 +80,28 @@ impl Health for HealthService {
             let unknown = futures_util::stream::iter([Ok(answer(ServingStatus::ServiceUnknown))]);
             return Ok(Response::new(Box::pin(unknown)));
         }
+        let about_writes = request.get_ref().service == WRITES;
         let phases = futures_util::stream::unfold(
-            (self.gate.watch(), None),
-            |(mut watch, last)| async move {
+            (self.gate.watch(), self.gate.watch_writes(), None),
+            move |(mut watch, mut writes, last)| async move {
                 loop {
                     let phase = *watch.borrow_and_update();
-                    if last != Some(phase) {
-                        return Some((Ok(answer(status_in(phase))), (watch, Some(phase))));
+                    let refused = *writes.borrow_and_update() && about_writes;
+                    if last != Some((phase, refused)) {
+                        let last = Some((phase, refused));
+                        return Some((
+                            Ok(answer(status_in(phase, refused))),
+                            (watch, writes, last),
+                        ));
                     }
-                    if phase > Phase::Serving || watch.changed().await.is_err() {
+                    if phase > Phase::Serving {
+                        return None;
+                    }
+                    let gone = tokio::select! {
+                        changed = watch.changed() => changed.is_err(),
+                        changed = writes.changed() => changed.is_err(),
+                    };
+                    if gone {
                         return None;
                     }
                 }

@@ -5,11 +5,13 @@
 //! decides anything about customers, offers or stock: that is the engine's.
 
 pub mod app;
+pub mod background;
 pub mod backups;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod disk;
 pub mod edge;
 pub mod errors;
 pub mod gate;
@@ -21,6 +23,7 @@ pub mod logging;
 pub mod profile_cache;
 pub mod profile_reads;
 pub mod requests;
+pub mod retention;
 pub mod sequencer;
 pub mod server;
 pub mod telemetry;

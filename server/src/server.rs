@@ -11,13 +11,17 @@ use anyhow::Context as _;
 use tillside_engine::decide::Rules;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_store::{OpenOptions, Opening, Profiles, RocksLog, SnapshotDigest, load_within};
+use tillside_store::{
+    Foldable as _, OpenOptions, Opening, Profiles, RocksLog, SnapshotDigest, load_within,
+};
 use tokio::sync::watch;
 
 use crate::app::{About, App, Reading};
+use crate::background::Background;
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::config::{ClockStart, Config};
+use crate::disk::{self, Room, Storage};
 use crate::edge::acceptor;
 use crate::edge::methods::Methods;
 use crate::edge::service::Shared;
@@ -27,14 +31,12 @@ use crate::grpc::Always;
 use crate::http::{self, Pages};
 use crate::profile_reads::ColdProfiles;
 use crate::sequencer::{self, SequencerOptions, SequencerThread};
-use crate::{keys, telemetry};
+use crate::{keys, retention, telemetry};
 
 /// Version of the data format on disk.
 pub const FORMAT_VERSION: u32 = 1;
 /// How often the recorder folds what calls have noted into its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// How long calls may go on after the storage has failed: long enough to tell them.
-const FAILED_DRAIN: Duration = Duration::from_secs(2);
 
 /// Computes a digest of everything on disk: (hex, sequence).
 pub trait Digester: Send + Sync {
@@ -139,7 +141,11 @@ pub async fn run(
             return Ok(Ended::Stopped);
         }
     };
-    let (app, mut sequencer) = opened?.start(&config)?;
+    let Started {
+        app,
+        mut sequencer,
+        background,
+    } = opened?.start(&config, &gate)?;
     let backups = app.backups.clone();
     app_sender.send_replace(Some(Arc::new(app)));
     for worker in &mut workers {
@@ -153,7 +159,7 @@ pub async fn run(
     tracing::info!(grpc = %addresses.grpc, http = %addresses.http, took_ms = started.elapsed().as_millis() as u64, "serving");
 
     let ended = tokio::select! {
-        () = stop => Ended::Stopped,
+        () = stop.as_mut() => Ended::Stopped,
         failed = sequencer.failed.wait_for(Option::is_some) => {
             Ended::StorageFailed(failed.ok().and_then(|f| f.clone()).unwrap_or_else(|| "the sequencer ended".to_owned()))
         }
@@ -165,14 +171,19 @@ pub async fn run(
     });
     tracing::info!("draining");
     let drained_by = Instant::now() + Duration::from_millis(config.drain_deadline_ms);
-    accepting.abort();
     if ended != Ended::Stopped {
-        // Callers are told before their connections go; then nothing is gained by waiting.
-        tokio::time::sleep(FAILED_DRAIN).await;
+        // Nothing is written any more, but reads are answered as long as a drain may take, on new connections too, unless
+        // somebody wants the process to end at once.
+        drop(tokio::time::timeout_at(drained_by.into(), stop).await);
     }
+    accepting.abort();
     drain_sender.send_replace(true);
     tokio::task::spawn_blocking(move || workers.into_iter().for_each(Worker::join)).await?;
-    tokio::task::spawn_blocking(move || sequencer.stop()).await?;
+    tokio::task::spawn_blocking(move || {
+        drop(background);
+        sequencer.stop();
+    })
+    .await?;
     if let Some(backups) = backups {
         // After a failed write nothing is waited for.
         let patience = match ended {
@@ -222,6 +233,14 @@ fn start_workers(
     (0..config.runtimes)
         .map(|n| worker(n).context("an edge thread cannot be started"))
         .collect()
+}
+
+/// What runs once the data is loaded.
+struct Started {
+    app: App,
+    sequencer: SequencerThread,
+    /// Threads beside the sequencer: the look at the disk, and folding.
+    background: Vec<Background>,
 }
 
 /// The opened data directory, loaded.
@@ -288,7 +307,7 @@ impl Opened {
         })
     }
 
-    fn start(self, config: &Config) -> anyhow::Result<(App, SequencerThread)> {
+    fn start(self, config: &Config, gate: &Arc<Gate>) -> anyhow::Result<Started> {
         let clock = clock(config, &self.state)?;
         let backups = config.backup_dir.clone().map(|directory| {
             Arc::new(Backups::new(
@@ -298,6 +317,24 @@ impl Opened {
                 self.log.backup_handle(),
             ))
         });
+        let room = Arc::new(Room::default());
+        let looking = disk::watch(
+            config.data_dir.clone(),
+            config.disk_reserve_bytes,
+            Arc::clone(&room),
+            Arc::clone(gate),
+        )
+        .with_context(|| format!("cannot watch the disk of {}", config.data_dir.display()))?;
+        let mut background = vec![looking];
+        if let Some(keep_ms) = config.log_retention_ms()? {
+            let folding = retention::start(self.log.folder(), Arc::clone(&self.state), keep_ms);
+            background
+                .push(folding.context("the thread that folds old records cannot be started")?);
+        }
+        let storage = Storage {
+            room: Arc::clone(&room),
+            space: self.log.space_handle(),
+        };
         let digester: Arc<dyn Digester> = Arc::new(self.log.snapshot_digest_handle());
         let profiles: Arc<dyn Profiles> = Arc::new(self.log.profiles());
         let limited = self.state.residency.is_limited();
@@ -310,6 +347,7 @@ impl Opened {
                 index_key: self.reading.key.clone(),
                 points_per_currency_unit: config.points_per_currency_unit,
             },
+            room,
             ..SequencerOptions::default()
         };
         let (sequencer, thread) = sequencer::start(
@@ -328,8 +366,13 @@ impl Opened {
             about: self.about,
             digester,
             backups,
+            storage,
         };
-        Ok((app, thread))
+        Ok(Started {
+            app,
+            sequencer: thread,
+            background,
+        })
     }
 }
 

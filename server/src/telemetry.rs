@@ -120,6 +120,7 @@ fn install() -> Result<PrometheusHandle, String> {
         "Answered request ids that a retry would find."
     );
     describe_profiles();
+    crate::disk::describe();
     Ok(handle)
 }
 
@@ -222,6 +223,7 @@ pub fn observe(app: &App) {
         metrics::gauge!("tillside_profiles_resident").set(residents as f64);
         metrics::gauge!("tillside_commands_parked").set(parked as f64);
     }
+    crate::disk::observe(&app.storage);
     let state = &app.state;
     for (kind, count) in [
         ("stores", state.stores.len()),

@@ -122,6 +122,16 @@ pub enum Rejection {
     /// The deadline passed before the server came to it.
     #[error("the deadline passed before the request was taken up; nothing was done")]
     DeadlineExceeded,
+    /// The disk is nearly full: nothing that has to be written is taken, so that what was taken stays safe.
+    #[error(
+        "the server's disk is nearly full, so it takes no changes (reads go on): nothing was done. Send it again, with the same ids, once an operator has made room"
+    )]
+    DiskFull {
+        /// What may still be written.
+        available_bytes: u64,
+        /// What is kept free.
+        reserve_bytes: u64,
+    },
     /// The simulated clock cannot go back.
     #[error("now is before the server's clock; a clock never goes backwards")]
     ClockBackwards,

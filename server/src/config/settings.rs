@@ -139,6 +139,13 @@ pub struct Settings {
     /// Complete backups that stay; older ones are removed once a new one is complete. [default: 7]
     #[arg(long, env = "TILLSIDE_BACKUPS_KEPT", value_name = "N")]
     pub backups_kept: Option<usize>,
+    /// Bytes of the disk kept free: below it no changes are taken, reads go on. 0: none. [default: 1 GiB, at most 5 % of the disk]
+    #[arg(long, env = "TILLSIDE_DISK_RESERVE_BYTES", value_name = "BYTES")]
+    pub disk_reserve_bytes: Option<u64>,
+    /// How long what happened is kept record by record before it is folded into opening balances: "36h", "30d", "52w", at
+    /// least 24h, or "forever". [default: 30d]
+    #[arg(long, env = "TILLSIDE_LOG_RETENTION", value_name = "DURATION")]
+    pub log_retention: Option<String>,
     /// Start although the log ends before what was acknowledged, if it ends exactly at this sequence. What came after is lost.
     #[arg(long, env = "TILLSIDE_ACCEPT_LOSS_AFTER", value_name = "SEQUENCE")]
     pub accept_loss_after: Option<u64>,
@@ -156,7 +163,7 @@ impl Settings {
             streams_per_connection_max calls_per_runtime_max hot_message_bytes_max message_bytes_max bulk_message_bytes_max
             preface_timeout_ms keepalive_interval_ms keepalive_timeout_ms interactive_queue_max bulk_queue_max
             hot_profiles_max_bytes drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
-            points_per_currency_unit backup_dir backups_kept accept_loss_after
+            points_per_currency_unit backup_dir backups_kept disk_reserve_bytes log_retention accept_loss_after
         }
     }
 }

@@ -43,6 +43,44 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 }
 
 #[test]
+fn a_retention_is_a_duration_of_a_day_at_least_or_for_ever() {
+    const HOUR: i64 = 3_600_000;
+    let ms = |text: &str| {
+        let log_retention = Some(text.to_owned());
+        let settings = Settings {
+            log_retention,
+            ..Settings::default()
+        };
+        Config::from_settings(settings).and_then(|config| config.log_retention_ms())
+    };
+    for (text, expect) in [
+        ("24h", Some(24 * HOUR)),
+        ("30d", Some(720 * HOUR)),
+        ("52w", Some(8_736 * HOUR)),
+        ("forever", None),
+    ] {
+        assert_eq!(ms(text).expect(text), expect, "{text}");
+    }
+    for text in [
+        "",
+        "d",
+        "23h",
+        "30",
+        "-30d",
+        "30 d",
+        "1.5d",
+        "9223372036854775807w",
+        "30\u{e8}",
+    ] {
+        let refused = ms(text).expect_err(text).to_string();
+        assert!(
+            refused.starts_with("log_retention (flag --log-retention)"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_value_is_refused_with_the_name_of_its_setting() {
     let none = Settings::default;
     refused(

@@ -22,7 +22,7 @@ use crate::convert::paging::{page, token};
 use crate::convert::profile::provisional;
 use crate::convert::values::{money, quantity, timestamp};
 use crate::errors;
-use crate::gate::Gate;
+use crate::gate::{Gate, Phase};
 use crate::sequencer::SubmitError;
 
 /// Messages of one stream on their way at a time: enough to keep the sequencer busy while acknowledgements travel.
@@ -163,7 +163,10 @@ async fn run(
             () = ending.as_mut(), if open && end.is_none() => {
                 open = false;
                 let why = "the server is stopping; reconnect and go on after the last durable_position";
-                end = Some(errors::not_ready(why));
+                end = Some(match gate.phase() {
+                    Phase::Failed => errors::storage_failed(),
+                    _ => errors::not_ready(why),
+                });
             }
         }
     }
@@ -198,6 +201,15 @@ impl IngestService for Handlers {
             return Err(Invalid::field(problem.field, problem.message).into());
         }
         let acks = take(Arc::clone(&self.app), events).await?;
+        // A caller of one batch sends it again as a whole; what was taken of it before the disk was full is then known.
+        let disk_full = errors::refusal(&self.app.storage.room.refusal());
+        let said = |ack: &v1::EventAck| {
+            let problem = ack.problem.as_ref();
+            problem.is_some_and(|problem| problem.reason == disk_full.reason)
+        };
+        if acks.iter().any(said) {
+            return Err(disk_full.into_status());
+        }
         Ok(Response::new(v1::IngestBatchResponse { acks }))
     }
 

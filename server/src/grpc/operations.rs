@@ -11,10 +11,13 @@ use tillside_proto::v1::{self, operations_service_server::OperationsService};
 use tillside_store::BackupManifest;
 use tonic::{Request, Response, Status};
 
+use tillside_store::TableSpace;
+
 use crate::app::App;
 use crate::backups::{Backups, Operation, Refused};
 use crate::convert::checks::{Checks, Path};
 use crate::convert::values::timestamp;
+use crate::disk;
 use crate::errors;
 use crate::gate::{Gate, Phase};
 use crate::server::FORMAT_VERSION;
@@ -49,6 +52,7 @@ impl OperationsService for Handlers {
             now: Some(timestamp(app.now())),
             simulated_clock: app.clock.is_simulated(),
             recovery_duration: prost_types::Duration::try_from(app.about.recovery).ok(),
+            storage: Some(app.storage().await?),
         }))
     }
 
@@ -174,6 +178,40 @@ fn problem(error: &impl ToString) -> v1::Problem {
 }
 
 impl App {
+    /// Asks the database and the file system's last word on a thread where waiting harms nobody.
+    async fn storage(&self) -> Result<v1::StorageInfo, Status> {
+        let storage = self.storage.clone();
+        let report = match tokio::task::spawn_blocking(move || storage.space.report()).await {
+            Ok(Ok(report)) => report,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the database does not tell what it takes on disk");
+                return Err(errors::storage_failed());
+            }
+            Err(_) => return Err(errors::defect("the storage report ended with a panic")),
+        };
+        let room = &self.storage.room;
+        let table = |t: &TableSpace| v1::TableStorage {
+            table: t.table.name().into(),
+            live_bytes: t.live_bytes,
+            file_bytes: t.file_bytes,
+        };
+        Ok(v1::StorageInfo {
+            database_bytes: report.total_bytes,
+            wal_bytes: report.wal_bytes,
+            memtable_bytes: disk::memtable_bytes(&report),
+            pending_compaction_bytes: disk::pending_compaction_bytes(&report),
+            tables: report.tables.iter().map(table).collect(),
+            log_first_sequence: report.log_first,
+            log_last_sequence: report.log_last,
+            disk_available_bytes: room.available_bytes(),
+            disk_total_bytes: room.total_bytes(),
+            disk_reserve_bytes: room.reserve_bytes(),
+            disk_full: room.is_full(),
+            writes_stopped: report.write_stopped,
+            writes_delayed_bytes_per_second: report.delayed_write_rate,
+        })
+    }
+
     /// Reads every row on a thread where waiting harms nobody.
     async fn digest(&self) -> Result<(String, u64), Status> {
         let digester = Arc::clone(&self.digester);

@@ -22,6 +22,7 @@ use tillside_store::{BatchBuilder, Log, LogError};
 
 use super::handle::Answer;
 use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
+use crate::disk::Room;
 
 /// Who asked, and what: a retry is recognised by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct Core {
     records: usize,
     /// Which customers are in memory; `None`: all of them.
     hot: Option<HotProfiles>,
+    room: Arc<Room>,
 }
 
 impl Core {
@@ -71,11 +73,27 @@ impl Core {
             answered: Vec::new(),
             records: 0,
             hot,
+            room: Arc::default(),
         }
+    }
+
+    /// The same core, which takes no changes while `room` is full.
+    #[must_use]
+    pub fn within(self, room: Arc<Room>) -> Self {
+        Core { room, ..self }
+    }
+
+    /// Whether changes are refused for want of room. Timers wait then, too: a hold that has run out is expired to every
+    /// reader all the same, but its stock is free only once that can be written.
+    pub fn is_full(&self) -> bool {
+        self.room.is_full()
     }
 
     /// Fires what is due at `now`; true where more is due than one batch may take.
     pub fn fire_timers(&mut self, now: Time) -> bool {
+        if self.is_full() {
+            return false;
+        }
         let now = self.state.time_at_least(now);
         let due = self.state.due_timers(now, TIMERS_PER_BATCH_MAX);
         let full = due.len() == TIMERS_PER_BATCH_MAX;
@@ -159,6 +177,10 @@ impl Core {
                 reply,
             });
         }
+        // Here and not at the door: what changes nothing, a retry or a duplicate, is answered with a full disk too.
+        if self.is_full() {
+            return Err(self.room.refusal());
+        }
         apply(&self.state, &events, &ctx, &mut self.touched);
         let kept = request.is_some().then_some(&reply);
         self.builder.record(ctx.seq, now, &events, kept);
@@ -206,6 +228,7 @@ impl Core {
         if self.records > 0 {
             self.builder.rows(&self.state, &self.touched);
             self.log.append(self.builder.batch())?;
+            self.room.spend(self.builder.batch().bytes());
         }
         if let Some(hot) = &mut self.hot {
             hot.durable(&self.state, &self.touched);

@@ -23,6 +23,7 @@ use super::handle::{
 };
 use super::residency::Ticket;
 use crate::clock::Clock;
+use crate::disk::Room;
 
 /// Bounds of the sequencer.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct SequencerOptions {
     pub profiles: Option<Arc<dyn Profiles>>,
     /// Rules of the domain.
     pub rules: Rules,
+    /// The room on the disk.
+    pub room: Arc<Room>,
 }
 
 impl Default for SequencerOptions {
@@ -59,6 +62,7 @@ impl Default for SequencerOptions {
             parked_max: 1024,
             profiles: None,
             rules: Rules::default(),
+            room: Arc::default(),
         }
     }
 }
@@ -106,7 +110,7 @@ pub fn start(
         cold: cold.as_ref().map(|cold| Arc::clone(&cold.gate)),
     });
     let (fail, failed) = watch::channel(None);
-    let core = Core::new(state, options.rules.clone(), log);
+    let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
     let lanes = vec![None];
     let mut runner = Runner {
         core,
@@ -204,11 +208,12 @@ impl Runner {
             }
             if let Some(to) = self.take_controls() {
                 while more_due
-                    || self
-                        .core
-                        .state()
-                        .next_timer()
-                        .is_some_and(|due| due <= self.clock.now())
+                    || !self.core.is_full()
+                        && self
+                            .core
+                            .state()
+                            .next_timer()
+                            .is_some_and(|due| due <= self.clock.now())
                 {
                     self.core.commit()?;
                     more_due = self.core.fire_timers(self.clock.now());
@@ -248,7 +253,7 @@ impl Runner {
             .state()
             .next_timer()
             .map(|due| (due.0 - self.clock.now().0).max(0) as u64);
-        let timer_counts = !self.clock.is_simulated();
+        let timer_counts = !self.clock.is_simulated() && !self.core.is_full();
         let timeout = until_timer
             .filter(|_| timer_counts)
             .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));

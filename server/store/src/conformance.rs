@@ -20,14 +20,14 @@ use crate::error::{LogError, OpenError, StoreError};
 use crate::load::load;
 use crate::log::{Log, LogRecord, Position};
 use crate::replay::replay;
-use crate::retention::{first_kept, fold_before};
+use crate::retention::{Foldable, first_kept, fold_before};
 use crate::state_digest;
 use crate::table::{Table, Tables};
 
 /// A place for a log, empty at first, that outlives the logs opened in it.
 pub trait Place {
     /// The log.
-    type Log: Log + Tables + Sync;
+    type Log: Foldable + Tables + Sync;
 
     /// Opens it.
     ///

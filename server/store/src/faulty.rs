@@ -15,7 +15,7 @@ use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Found};
 use crate::profiles::{self, ProfileRead, Profiles};
 use crate::record;
-use crate::retention::{self, Folder, OpeningRow};
+use crate::retention::{self, Foldable, Folder, OpeningRow};
 use crate::table::{Cursor, Key, StoredRow, Table, Tables};
 
 /// What the next append meets.
@@ -313,7 +313,9 @@ impl Log for FaultyLog {
     fn head(&self) -> Position {
         head_of(&DiskTables(self.disk.clone()))
     }
+}
 
+impl Foldable for FaultyLog {
     fn folder(&self) -> Box<dyn Folder> {
         Box::new(FaultyFolder {
             tables: DiskTables(self.disk.clone()),

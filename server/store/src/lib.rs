@@ -31,6 +31,6 @@ pub use log::{Log, LogRecord, Position};
 pub use mark::Opening;
 pub use profiles::{ProfileRead, Profiles};
 pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
-pub use retention::{Folded, Folder, fold_before};
+pub use retention::{Foldable, Folded, Folder, fold_before};
 pub use rocks::{OpenOptions, RocksLog, Space, SpaceReport, TableSpace, backup};
 pub use table::{Cursor, Table, Tables};

@@ -12,7 +12,6 @@ use tillside_engine::units::Time;
 use crate::batch::Batch;
 use crate::error::{LogError, StoreError};
 use crate::record;
-use crate::retention::Folder;
 use crate::table::{Cursor, Key, Table, Tables};
 
 /// Where a log ends: what the next record follows.
@@ -82,9 +81,6 @@ pub trait Log: Send {
 
     /// Where it begins: the last record that was folded away, which the first one kept follows; zero where all are kept.
     fn head(&self) -> Position;
-
-    /// What folds its oldest records away, on any thread, while it is written to.
-    fn folder(&self) -> Box<dyn Folder>;
 
     /// Where it ends.
     fn position(&self) -> Position;

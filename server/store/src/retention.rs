@@ -18,7 +18,7 @@ use tillside_engine::units::Time;
 use crate::batch::Encoder;
 use crate::error::{LogError, StoreError};
 use crate::frame;
-use crate::log::{LogRecord, Position, Records};
+use crate::log::{Log, LogRecord, Position, Records};
 use crate::record::openings::LogHead;
 pub use crate::record::openings::{PointsOpening, StockOpening};
 use crate::record::{self, Row};
@@ -59,6 +59,12 @@ pub trait Folder: Tables + Send {
     /// # Errors
     /// As [`Self::put`].
     fn cut(&self, head: Position) -> Result<(), LogError>;
+}
+
+/// A log whose oldest records can be folded away.
+pub trait Foldable: Log {
+    /// What folds them, on any thread, while the log is written to.
+    fn folder(&self) -> Box<dyn Folder>;
 }
 
 /// Why folding ended early.

@@ -12,7 +12,7 @@ use tillside_engine::units::Time;
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::retention::first_kept;
 use tillside_store::{
-    BatchBuilder, Log, OpenError, OpenOptions, RocksLog, StoreError, Table, audit, fold_before,
+    BatchBuilder, Foldable, Log, OpenError, OpenOptions, RocksLog, StoreError, Table, audit, fold_before,
     load, state_digest,
 };
 

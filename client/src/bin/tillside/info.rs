@@ -3,7 +3,7 @@
 use crate::{global::GlobalArgs, instant, output};
 use clap::Args;
 use std::process::ExitCode;
-use tillside_client::v1::{GetServerInfoRequest, ServerInfo};
+use tillside_client::v1::{GetServerInfoRequest, ServerInfo, StorageInfo, TableStorage};
 
 /// Arguments of `tillside info`.
 #[derive(Debug, Args)]
@@ -41,6 +41,8 @@ fn human(info: &ServerInfo) -> String {
             info.state_digest, info.state_digest_sequence
         )
     };
+    let [data, largest, log, disk, writing] =
+        info.storage.as_ref().map(storage).unwrap_or_default();
     output::facts([
         (
             "version",
@@ -71,6 +73,96 @@ fn human(info: &ServerInfo) -> String {
         ("reservations", counts.reservations.to_string()),
         ("receipts", counts.transactions.to_string()),
         ("quarantined lines", counts.quarantined_lines.to_string()),
+        ("data on disk", data),
+        ("largest tables", largest),
+        ("log", log),
+        ("disk", disk),
+        ("writing", writing),
     ])
     .to_string()
+}
+
+/// Tables named as the largest.
+const LARGEST_TABLES: usize = 4;
+
+/// What is said about data, largest tables, log, disk and writing.
+fn storage(storage: &StorageInfo) -> [String; 5] {
+    let mut tables: Vec<&TableStorage> = storage.tables.iter().collect();
+    tables.sort_by_key(|table| std::cmp::Reverse(table.file_bytes));
+    let largest: Vec<String> = tables
+        .iter()
+        .filter(|table| table.file_bytes > 0)
+        .take(LARGEST_TABLES)
+        .map(|table| format!("{} {}", table.table, bytes(table.file_bytes)))
+        .collect();
+    let full = if storage.disk_full {
+        "; FULL: no changes are taken"
+    } else {
+        ""
+    };
+    let writing = if storage.writes_stopped {
+        "stopped until compaction has caught up".to_owned()
+    } else if storage.writes_delayed_bytes_per_second > 0 {
+        format!(
+            "slowed down to {}/s",
+            bytes(storage.writes_delayed_bytes_per_second)
+        )
+    } else {
+        String::new()
+    };
+    [
+        format!(
+            "{} ({} write-ahead logs; {} in memory, {} to compact)",
+            bytes(storage.database_bytes),
+            bytes(storage.wal_bytes),
+            bytes(storage.memtable_bytes),
+            bytes(storage.pending_compaction_bytes)
+        ),
+        largest.join(", "),
+        format!(
+            "sequence {} to {}",
+            storage.log_first_sequence, storage.log_last_sequence
+        ),
+        format!(
+            "{} free of {}, {} kept free{full}",
+            bytes(storage.disk_available_bytes),
+            bytes(storage.disk_total_bytes),
+            bytes(storage.disk_reserve_bytes)
+        ),
+        writing,
+    ]
+}
+
+/// Bytes for people, in units of 1024.
+fn bytes(count: u64) -> String {
+    let (mut value, mut unit) = (count as f64, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_the_unit_that_fits() {
+        for (count, expect) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (1 << 30, "1.0 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(bytes(count), expect);
+        }
+    }
 }

@@ -28,7 +28,7 @@ use crate::log::{Log, LogRecord, Position, Records};
 use crate::mark::{self, Mark, Opening};
 use crate::profiles::RocksProfiles;
 use crate::record;
-use crate::retention::{self, Folder};
+use crate::retention::{self, Foldable, Folder};
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
 /// Folder of the database inside the data directory.
@@ -253,7 +253,9 @@ impl Log for RocksLog {
     fn head(&self) -> Position {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Foldable for RocksLog {
     fn folder(&self) -> Box<dyn Folder> {
         Box::new(folder::RocksFolder::new(
             self.tables(),

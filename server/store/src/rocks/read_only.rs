@@ -12,6 +12,7 @@ use crate::batch::Batch;
 use crate::error::{LogError, OpenError, StoreError};
 use crate::log::{Log, LogRecord, Position, Records};
 use crate::record;
+use crate::retention;
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
 
 /// RocksDB's own lock file.
@@ -24,6 +25,8 @@ pub(crate) struct ReadOnlyLog {
     present: [bool; TABLE_SLOTS],
     /// Where the log ends, once somebody has read it.
     pub(crate) position: Position,
+    /// Where it begins.
+    head: Position,
     /// Held as long as this lives: no server starts meanwhile.
     _lock: Option<File>,
 }
@@ -59,12 +62,15 @@ impl ReadOnlyLog {
             .filter(|table| names.iter().any(|name| name == table.name()));
         let db = DB::open_cf_descriptors_read_only(&database, &path, tables, false)
             .map_err(|e| not_opened(directory, e))?;
-        Ok(ReadOnlyLog {
+        let mut log = ReadOnlyLog {
             db,
             present,
             position: Position::default(),
+            head: Position::default(),
             _lock: lock,
-        })
+        };
+        log.head = retention::read_head(&log)?;
+        Ok(log)
     }
 
     fn has(&self, table: Table) -> bool {
@@ -105,11 +111,15 @@ impl Log for ReadOnlyLog {
     }
 
     fn iterate(&self, from: Sequence) -> Records<'_> {
-        Records::of(self, from)
+        Records::of(self, self.head, from)
     }
 
     fn position(&self) -> Position {
         self.position
+    }
+
+    fn head(&self) -> Position {
+        self.head
     }
 }
 
