@@ -2,7 +2,7 @@
 //! refused when full; bulk waits for room. Answers come back in batches, one wake for each runtime.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{Sender, TrySendError};
@@ -105,6 +105,20 @@ pub(super) struct Shared {
     pub(super) lanes: std::sync::atomic::AtomicU32,
     /// Where not all customers are in memory.
     pub(super) cold: Option<Arc<ColdGate>>,
+    /// The thread has ended. What lies in a lane then is dropped by it, once, after this is set; whoever puts something there
+    /// later sees it and does not wait. (A lane whose reader has gone keeps what lies in it.)
+    pub(super) closed: AtomicBool,
+}
+
+impl Shared {
+    /// After something was put into a lane: whether somebody may still take it out.
+    fn open(&self) -> Result<(), SubmitError> {
+        if self.closed.load(Ordering::SeqCst) {
+            Err(SubmitError::Unavailable)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// The edge's side of the sequencer; cheap to clone.
@@ -155,6 +169,7 @@ impl SequencerHandle {
             Err(TrySendError::Full(_)) => return Err(SubmitError::Overloaded),
             Err(TrySendError::Disconnected(_)) => return Err(SubmitError::Unavailable),
         }
+        self.shared.open()?;
         Ok(answer.await.map_err(|_| SubmitError::Unavailable)??)
     }
 
@@ -183,6 +198,7 @@ impl SequencerHandle {
             .bulk
             .try_send(work)
             .map_err(|_| SubmitError::Unavailable)?;
+        self.shared.open()?;
         answers.await.map_err(|_| SubmitError::Unavailable)
     }
 
@@ -193,6 +209,7 @@ impl SequencerHandle {
             .control
             .send(Control::Advance(now, to))
             .map_err(|_| SubmitError::Unavailable)?;
+        self.shared.open()?;
         answer.await.map_err(|_| SubmitError::Unavailable)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -108,6 +108,7 @@ pub fn start(
         durable,
         lanes: AtomicU32::new(0),
         cold: cold.as_ref().map(|cold| Arc::clone(&cold.gate)),
+        closed: AtomicBool::new(false),
     });
     let (fail, failed) = watch::channel(None);
     let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
@@ -138,7 +139,8 @@ pub fn start(
             tracing::error!(%reason, "no more changes are taken; restart the server to recover");
             fail.send_replace(Some(reason));
         }
-        // Dropping the runner closes the lanes: everybody who waits or comes later is told `Unavailable`.
+        // Everybody who waits or comes later is told `Unavailable`.
+        runner.close();
     })?;
     let handle = SequencerHandle {
         shared: Arc::clone(&shared),
@@ -238,6 +240,17 @@ impl Runner {
                 return self.core.upkeep();
             }
         }
+    }
+
+    /// Drops what lies in the lanes and lets nobody wait for what comes later.
+    fn close(&mut self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        while self.interactive.try_recv().is_ok()
+            || self.bulk.try_recv().is_ok()
+            || self.controls.try_recv().is_ok()
+        {}
+        self.partial = None;
+        self.finished.clear();
     }
 
     /// Parks until there is work or a timer, a second at most.
