@@ -53,7 +53,9 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
             events.extend(stock::count(state, count, Some(occurred), ctx)?.1)
         }
         IngestPayload::Adjustment(adjustment) => {
-            events.extend(stock::adjust(state, adjustment, Some(occurred), ctx)?.1)
+            // Without a time of its own it happened now: after a count of the same millisecond that came before it.
+            let occurred = ingest.occurred.map(|_| occurred);
+            events.extend(stock::adjust(state, adjustment, occurred, ctx)?.1)
         }
         IngestPayload::Profile(draft) => {
             events.extend(customers::import(state, rules, draft, &mut warnings, ctx)?)
