@@ -104,6 +104,11 @@ impl Mark {
         Ok(())
     }
 
+    /// Never syncs again: a write has failed, and what a later sync would say is worth nothing.
+    pub(crate) fn abandon(&mut self) {
+        self.dirty = false;
+    }
+
     fn failed(&self, error: &io::Error) -> LogError {
         LogError::Mark {
             path: self.path.clone(),

@@ -44,7 +44,10 @@ impl RocksFolder {
         if self.stopped.load(Ordering::Acquire) {
             return Err(LogError::Stopped);
         }
-        write().inspect_err(|_| self.stopped.store(true, Ordering::Release))
+        write().inspect_err(|_| {
+            self.stopped.store(true, Ordering::Release);
+            self.db().cancel_all_background_work(false);
+        })
     }
 
     fn put_row(&self, write: &mut WriteBatch, row: &OpeningRow) -> Result<(), LogError> {

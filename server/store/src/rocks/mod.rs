@@ -222,7 +222,7 @@ impl Log for RocksLog {
         self.writing = true;
         let written = self.write(batch);
         if written.is_err() {
-            self.stopped.store(true, Ordering::Release);
+            self.stop();
         }
         self.writing = false;
         written
@@ -247,7 +247,7 @@ impl Log for RocksLog {
         self.mark
             .sync_when_due()
             .and_then(|()| self.check_background())
-            .inspect_err(|_| self.stopped.store(true, Ordering::Release))
+            .inspect_err(|_| self.stop())
     }
 
     fn head(&self) -> Position {
@@ -265,7 +265,24 @@ impl Foldable for RocksLog {
     }
 }
 
+impl Drop for RocksLog {
+    fn drop(&mut self) {
+        if self.stopped.load(Ordering::Acquire) {
+            self.mark.abandon();
+            // Closing would write: it cuts files to the length it believes in. The process ends; the next start looks at
+            // the files as the failure left them.
+            std::mem::forget(Arc::clone(&self.db));
+        }
+    }
+}
+
 impl RocksLog {
+    /// Ends writing for good, also that of the database's own threads, which might begin again by themselves.
+    fn stop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        self.db.cancel_all_background_work(false);
+    }
+
     /// A flush or a compaction that failed means a disk that cannot be written: the log would go on for a while and then
     /// fail at a worse moment. That RocksDB tries again by itself is no proof that nothing was lost.
     fn check_background(&mut self) -> Result<(), LogError> {
