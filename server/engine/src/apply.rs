@@ -228,6 +228,7 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
                 end(r, ReservationState::Expired)
             });
         }
+        Event::ReservationForgotten { id } => forget(state, *id, touched),
         Event::CheckoutPut { checkout } => {
             let id = Arc::clone(&checkout.checkout_id);
             let timer = Timer::Checkout(Arc::clone(&id));
@@ -546,7 +547,23 @@ fn change_reservation(
     if changed.state != ReservationState::Held {
         lock(&state.timers).remove(&(current.expire, Timer::Reservation(id)));
     }
+    if let Some(due) = changed.forgotten_at() {
+        lock(&state.timers).insert((due, Timer::EndedReservation(id)));
+    }
     state.reservations.insert(id, Arc::new(changed));
+    touched.reservations.insert(id);
+}
+
+/// Removes an ended reservation. Its order, if nothing came after, starts anew with the next hold.
+fn forget(state: &State, id: ReservationId, touched: &mut Touched) {
+    if let Some((_, old)) = state.reservations.remove(&id) {
+        state
+            .orders
+            .remove_if(&old.order_id, |_, latest| *latest == id);
+        if let Some(due) = old.forgotten_at() {
+            lock(&state.timers).remove(&(due, Timer::EndedReservation(id)));
+        }
+    }
     touched.reservations.insert(id);
 }
 
@@ -573,6 +590,9 @@ impl State {
         for entry in &self.reservations {
             if entry.state == ReservationState::Held {
                 timers.insert((entry.expire, Timer::Reservation(entry.id)));
+            }
+            if let Some(due) = entry.forgotten_at() {
+                timers.insert((due, Timer::EndedReservation(entry.id)));
             }
             latest.push((Arc::clone(&entry.order_id), entry.id));
         }

@@ -232,6 +232,8 @@ pub enum Timer {
     Reservation(ReservationId),
     /// A closed checkout may be forgotten.
     Checkout(Arc<str>),
+    /// An ended reservation may be forgotten.
+    EndedReservation(ReservationId),
 }
 
 /// An event of another system.

@@ -67,6 +67,7 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
         } => reservations::close_checkout(state, checkout_id, *result, ctx),
         Command::Ingest(ingest) => ingest::take(state, rules, ingest, ctx),
         Command::Timer(Timer::Reservation(id)) => Ok(reservations::expire(state, *id, ctx)),
+        Command::Timer(Timer::EndedReservation(id)) => Ok(reservations::forget(state, *id, ctx)),
         Command::Timer(Timer::Checkout(id)) => Ok(reservations::forget_checkout(state, id, ctx)),
     }
 }

@@ -131,6 +131,11 @@ pub enum Event {
         /// Which.
         id: ReservationId,
     },
+    /// An ended reservation was forgotten.
+    ReservationForgotten {
+        /// Which.
+        id: ReservationId,
+    },
     /// A checkout took a new revision or was closed.
     CheckoutPut {
         /// All of it.

@@ -17,6 +17,7 @@ pub fn violations(state: &State) -> Vec<String> {
     let mut found = Vec::new();
     held_stock_is_in_the_levels(state, &mut found);
     every_hold_has_a_timer(state, &mut found);
+    every_ended_reservation_will_be_forgotten(state, &mut found);
     indexes_point_to_what_exists(state, &mut found);
     found.truncate(VIOLATIONS_MAX);
     found
@@ -124,6 +125,31 @@ fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
     }
     let nobody = listed.iter().filter(|id| !state.has_customer(**id));
     found.extend(nobody.map(|id| format!("{id:?} is listed as provisional and does not exist")));
+}
+
+fn every_ended_reservation_will_be_forgotten(state: &State, found: &mut Vec<String>) {
+    use crate::command::Timer;
+    let timers = lock(&state.timers);
+    let mut ended = 0;
+    for reservation in &state.reservations {
+        let Some(due) = reservation.forgotten_at() else {
+            continue;
+        };
+        ended += 1;
+        if !timers.contains(&(due, Timer::EndedReservation(reservation.id))) {
+            found.push(format!(
+                "{} has ended and is never forgotten",
+                reservation.id
+            ));
+        }
+    }
+    let kept = timers
+        .iter()
+        .filter(|(_, t)| matches!(t, Timer::EndedReservation(_)))
+        .count();
+    if kept != ended {
+        found.push(format!("{kept} timers for {ended} ended reservations"));
+    }
 }
 
 fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {

@@ -71,6 +71,7 @@ pub fn movements(event: &Event, book: &mut impl FnMut(Movement)) {
         | Event::ReservationConfirmed { .. }
         | Event::ReservationReleased { .. }
         | Event::ReservationExpired { .. }
+        | Event::ReservationForgotten { .. }
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }

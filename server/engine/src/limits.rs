@@ -59,6 +59,9 @@ pub const HOLD_MS_MAX: i64 = 30 * 86_400_000;
 pub const HOLD_MS_DEFAULT: i64 = 15 * 60_000;
 /// How long a closed checkout is remembered against late revisions.
 pub const CLOSED_CHECKOUT_MS: i64 = 24 * 3_600_000;
+/// How long an ended reservation is remembered after the time its hold would have run out: late pickups, complaints and
+/// repeats come within weeks. One that ends later than that is forgotten at once.
+pub const ENDED_RESERVATION_MS: i64 = 30 * 86_400_000;
 /// A clock this far ahead of the server's is tolerated as it is; beyond, the time is set to now and flagged.
 pub const CLOCK_SKEW_MS_MAX: i64 = 60_000;
 /// Timers fired before one batch of commands: bounds the wait of the commands behind them.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::ids::{ReservationId, Sequence, SkuId, StoreId};
+use crate::limits::ENDED_RESERVATION_MS;
 use crate::units::Time;
 
 /// Where a reservation stands. HELD -> CONFIRMED -> FULFILLED; HELD -> EXPIRED; HELD or CONFIRMED -> RELEASED. A receipt
@@ -67,6 +68,12 @@ impl Reservation {
             ReservationState::Held if self.expire <= now => ReservationState::Expired,
             state => state,
         }
+    }
+
+    /// When it can be forgotten; `None` while it holds stock. It follows from the record alone, so that a restart and a replay
+    /// say the same.
+    pub fn forgotten_at(&self) -> Option<Time> {
+        (!self.holds_stock()).then(|| self.expire.plus_ms(ENDED_RESERVATION_MS))
     }
 
     /// Whether its lines are in the stock levels.

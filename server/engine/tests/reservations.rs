@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tillside_engine::command::{Adjustment, Command, Count, Reserve, SaleDraft, SaleLineDraft};
 use tillside_engine::ids::ReservationId;
-use tillside_engine::limits::{HOLD_MS_DEFAULT, RECENT_MOVEMENTS_MAX};
+use tillside_engine::limits::{ENDED_RESERVATION_MS, HOLD_MS_DEFAULT, RECENT_MOVEMENTS_MAX};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::{Reply, Warning};
 use tillside_engine::reservation::{Reservation, ReservationState};
@@ -200,6 +200,50 @@ fn a_hold_expires_at_its_very_time_by_read_and_by_timer() {
     world.wait_ms(100 * HOLD_MS_DEFAULT);
     world.fire_timers();
     assert_eq!(state(&world, other.id), ReservationState::Confirmed);
+    world.assert_recoverable();
+}
+
+#[test]
+fn an_ended_reservation_is_forgotten_in_time_and_its_order_starts_anew() {
+    let mut world = stocked();
+    let kept = world.hold("kept", &[("p1", 1)], &["A"]);
+    world.ok(Command::ConfirmReservation(kept.id));
+    let [released, expired, fulfilled] = ["o1", "o2", "o3"].map(|order| {
+        let hold = world.hold(order, &[("p1", 1)], &["A"]);
+        hold.id
+    });
+    world.ok(Command::ReleaseReservation(released));
+    sell(&mut world, 1, vec![settling("p1", 1, fulfilled)]);
+    assert_eq!(state(&world, fulfilled), ReservationState::Fulfilled);
+    world.wait_ms(HOLD_MS_DEFAULT + ENDED_RESERVATION_MS - 1);
+    world.fire_timers();
+    for id in [released, expired, fulfilled] {
+        assert!(world.state.reservation(id).is_some(), "{id}");
+    }
+    world.assert_recoverable();
+    world.wait_ms(1);
+    world.fire_timers();
+    for id in [released, expired, fulfilled] {
+        assert!(world.state.reservation(id).is_none(), "{id}");
+        let refused = world.refused(Command::ReleaseReservation(id));
+        assert!(
+            matches!(refused, Rejection::UnknownReservation { .. }),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        state(&world, kept.id),
+        ReservationState::Confirmed,
+        "it holds stock"
+    );
+    assert!(world.state.due_timers(Time(i64::MAX), 9).is_empty());
+    world.assert_recoverable();
+    let again = world.hold("o1", &[("p1", 1)], &["A"]);
+    assert!(again.id > fulfilled, "numbers are never used again");
+    // What ends later than that is forgotten with the next look.
+    world.ok(Command::ReleaseReservation(kept.id));
+    world.fire_timers();
+    assert!(world.state.reservation(kept.id).is_none());
     world.assert_recoverable();
 }
 

@@ -330,9 +330,7 @@ impl Rows<'_> {
 
     fn fulfilment(&mut self, state: &State, touched: &Touched) {
         for id in &touched.reservations {
-            if let Some(reservation) = state.reservation(*id) {
-                self.put(id, &*reservation);
-            }
+            self.put_or_delete(id, state.reservation(*id).as_deref());
         }
         for id in &touched.checkouts {
             let checkout = state.checkouts.get(id).map(|c| c.value().clone());

@@ -258,6 +258,19 @@ pub(super) fn expire(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec
     )
 }
 
+pub(super) fn forget(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Event>) {
+    let due = state
+        .reservation(id)
+        .and_then(|r| r.forgotten_at())
+        .filter(|due| *due <= ctx.now);
+    (
+        Reply::Done,
+        due.map(|_| Event::ReservationForgotten { id })
+            .into_iter()
+            .collect(),
+    )
+}
+
 pub(super) fn forget_checkout(state: &State, id: &Arc<str>, ctx: &Ctx) -> (Reply, Vec<Event>) {
     let due = state.checkouts.get(id).is_some_and(|c| c.expire <= ctx.now);
     (

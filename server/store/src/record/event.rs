@@ -25,7 +25,7 @@ use crate::error::RecordProblem;
 pub(crate) struct EventRecord {
     #[prost(
         oneof = "EventKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30"
     )]
     kind: Option<EventKind>,
 }
@@ -70,6 +70,8 @@ enum EventKind {
     RequestsForgotten(u32),
     #[prost(string, tag = "19")]
     CheckoutForgotten(String),
+    #[prost(uint64, tag = "30")]
+    ReservationForgotten(u64),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -259,6 +261,7 @@ fn kind(event: &Event) -> EventKind {
         Event::ReservationConfirmed { id } => EventKind::ReservationConfirmed(id.0),
         Event::ReservationReleased { id } => EventKind::ReservationReleased(id.0),
         Event::ReservationExpired { id } => EventKind::ReservationExpired(id.0),
+        Event::ReservationForgotten { id } => EventKind::ReservationForgotten(id.0),
         Event::CheckoutPut { checkout } => EventKind::CheckoutPut(checkout.to_record()),
         Event::RequestAnswered { key, payload_hash } => {
             EventKind::RequestAnswered(RequestAnsweredRecord {
@@ -341,6 +344,9 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
             id: ReservationId(id),
         },
         EventKind::ReservationExpired(id) => Event::ReservationExpired {
+            id: ReservationId(id),
+        },
+        EventKind::ReservationForgotten(id) => Event::ReservationForgotten {
             id: ReservationId(id),
         },
         EventKind::CheckoutPut(checkout) => Event::CheckoutPut {

@@ -371,6 +371,7 @@ fn events() -> Vec<Event> {
         | Event::ReservationConfirmed { .. }
         | Event::ReservationReleased { .. }
         | Event::ReservationExpired { .. }
+        | Event::ReservationForgotten { .. }
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }
@@ -447,6 +448,9 @@ fn events() -> Vec<Event> {
             id: ReservationId(0),
         },
         Event::ReservationReleased {
+            id: ReservationId(1),
+        },
+        Event::ReservationForgotten {
             id: ReservationId(1),
         },
         Event::ReservationExpired {
