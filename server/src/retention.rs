@@ -15,7 +15,7 @@ use crate::background::{Background, Pace};
 /// How often it looks whether something is old enough.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rest after each small step: folding takes a part of one core, at the lowest priority.
-const STEP_REST: Duration = Duration::from_millis(2);
+const STEP_REST: Duration = Duration::from_millis(4);
 /// Records wait this part of the retention longer, a day at most, so that a fold has something to do.
 const SLACK_PART: i64 = 24;
 

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 pub mod books;
 pub mod calls;
 pub mod clerk;
+pub mod shelf;
 pub mod worlds;
 
 /// The folder of the built binaries: the one this test runs from, without `deps`.
@@ -87,7 +88,12 @@ impl Server {
 
     /// Starts the server and does not wait for anything: what it does before it serves can be watched, or cut short.
     pub fn launch(data_dir: &Path, extra: &[&str]) -> Result<Starting> {
-        let child = command(data_dir, LOOPBACK, extra)?.spawn()?;
+        Self::launch_under(&[], data_dir, extra)
+    }
+
+    /// The same, by a program that ends with executing what its last arguments are.
+    pub fn launch_under(under: &[&str], data_dir: &Path, extra: &[&str]) -> Result<Starting> {
+        let child = command_under(under, data_dir, LOOPBACK, extra)?.spawn()?;
         Ok(Starting { child: Some(child) })
     }
 
@@ -105,6 +111,38 @@ impl Server {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?
             .tcp_nodelay(true);
         Ok(endpoint.connect().await?)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it ends by itself, while clients go on being served by this runtime.
+    pub async fn wait(mut self) -> Result<ExitStatus> {
+        tokio::task::spawn_blocking(move || Ok(self.child.wait()?)).await?
+    }
+
+    /// A page of its HTTP side door, head included.
+    pub async fn page(&self, path: &str) -> Result<String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(&self.http).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.page("/metrics").await?;
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value
+            .with_context(|| format!("no metric {name} in {page}"))?
+            .parse()?)
     }
 
     /// Ends it as a power cut would, for the process at least.
@@ -185,7 +223,19 @@ impl Drop for Starting {
 pub const LOOPBACK: &str = "127.0.0.1:0";
 
 fn command(data_dir: &Path, listen: &str, extra: &[&str]) -> Result<Command> {
-    let mut command = Command::new(binary("tillside-server")?);
+    command_under(&[], data_dir, listen, extra)
+}
+
+fn command_under(under: &[&str], data_dir: &Path, listen: &str, extra: &[&str]) -> Result<Command> {
+    let server = binary("tillside-server")?;
+    let mut command = match under.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(server);
+            command
+        }
+        None => Command::new(server),
+    };
     command
         .arg("--data-dir")
         .arg(data_dir)
