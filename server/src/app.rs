@@ -107,9 +107,11 @@ impl App {
         if !self.state.has_customer(id) {
             return Ok(None);
         }
-        // Whoever was asked for is likely to be asked for again.
+        let customer = cold.read(id).await?;
+        // Whoever was asked for is likely to be asked for again. Said after reading: what the disk gave is at hand then, and
+        // is not read from there a second time.
         self.sequencer.hint(id);
-        cold.read(id).await.map(Some)
+        Ok(Some(customer))
     }
 
     /// As [`Self::customer`], for lists: being listed makes nobody likely to be asked for.
