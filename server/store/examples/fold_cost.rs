@@ -14,7 +14,9 @@ use tillside_engine::event::Event;
 use tillside_engine::ids::{Sequence, SkuId, StoreId};
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_store::{BatchBuilder, Log, OpenOptions, RocksLog, SpaceReport, audit, fold_before};
+use tillside_store::{
+    BatchBuilder, Foldable, Log, OpenOptions, RocksLog, SpaceReport, audit, fold_before,
+};
 
 const SALES_PER_BATCH: u64 = 128;
 const LINES: u64 = 10;

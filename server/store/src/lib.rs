@@ -30,7 +30,7 @@ pub use load::{Loaded, load, load_within};
 pub use log::{Log, LogRecord, Position};
 pub use mark::Opening;
 pub use profiles::{ProfileRead, Profiles};
-pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
 pub use retention::{Foldable, Folded, Folder, fold_before};
+pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
 pub use rocks::{OpenOptions, RocksLog, Space, SpaceReport, TableSpace, backup};
 pub use table::{Cursor, Table, Tables};

@@ -12,8 +12,8 @@ use tillside_engine::units::Time;
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::retention::first_kept;
 use tillside_store::{
-    BatchBuilder, Foldable, Log, OpenError, OpenOptions, RocksLog, StoreError, Table, audit, fold_before,
-    load, state_digest,
+    BatchBuilder, Foldable, Log, OpenError, OpenOptions, RocksLog, StoreError, Table, audit,
+    fold_before, load, state_digest, verify,
 };
 
 struct Writer {
@@ -163,11 +163,10 @@ fn a_wrong_level_or_opening_is_named() {
     let loaded = load(&log).expect("sound tables");
     // A row that is sound in itself, and says something else than the movements.
     let mut writer = Writer::of(&log, loaded.state);
-    let (cell, on_hand) = {
-        let mut level = writer.state.stock.iter_mut().next().expect("a level");
-        level.on_hand += 1;
-        (*level.key(), level.on_hand)
-    };
+    let (cell, mut level) = writer.state.stock.cells().next().expect("a level");
+    level.on_hand += 1;
+    let on_hand = level.on_hand;
+    writer.state.stock.insert(cell, level);
     let mut log = log;
     let nothing = Event::StockMoved {
         sku: cell.sku(),
@@ -210,4 +209,10 @@ fn what_a_retry_may_ask_for_and_the_newest_records_are_kept() {
     assert_eq!(kept(50 * HOUR, 30 * HOUR), record(20));
     assert_eq!(kept(50 * HOUR, 60 * HOUR), None);
     assert_eq!(kept(9_999 * HOUR, HOUR), record(99), "the newest stay");
+
+    fold_before(&*log.folder(), Sequence(100), &mut || true).expect("a healthy disk");
+    drop(log);
+    let report = verify::data_directory(directory.path(), &mut |_, _| {}).expect("a directory");
+    assert_eq!(report.problems, [], "a folded log is a whole log");
+    assert_eq!((report.log_first, report.log_last), (100, 4196));
 }

@@ -101,6 +101,7 @@ impl Report {
             StoreError::Read { table: of, .. } => (table(*of), None),
             StoreError::TablesNotAtLogEnd { .. } => (table(Table::Meta), None),
             StoreError::Gap { expected, .. } => (table(Table::Log), Some(expected.to_string())),
+            StoreError::HeadFolded { first } => (table(Table::Log), Some(first.to_string())),
             StoreError::BrokenChain { sequence, .. } => {
                 (table(Table::Log), Some(sequence.to_string()))
             }
@@ -199,7 +200,11 @@ fn examine(
     if let Err(error) = load::check_meta(&log, end) {
         report.add_store(&error);
     }
-    let checksum_at = |sequence| Ok::<_, OpenError>(log.read(sequence)?.map(|r| r.checksum));
+    let checksum_at = |sequence| match found {
+        // Only what is durable is ever folded: a mark before the head is of a record that the log had.
+        Found::At(mark) if sequence <= log.head().sequence => Ok(Some(mark.checksum)),
+        _ => Ok::<_, OpenError>(log.read(sequence)?.map(|r| r.checksum)),
+    };
     match mark::check(directory, found, end, None, checksum_at) {
         Ok(_) => {}
         Err(OpenError::Store(error)) => report.add_store(&error),
@@ -218,9 +223,18 @@ fn examine(
     audit(&log, report, progress);
 }
 
-/// What the log proves about the rows. Checks of retained logs, with opening balances, belong here too.
+/// What the log proves about the rows: all of them where it is whole, stock and points where its beginning is folded.
 fn audit(log: &ReadOnlyLog, report: &mut Report, progress: Progress<'_>) {
     if report.log_first > 1 {
+        progress("adding up stock and points", 0);
+        match crate::audit::audit(log) {
+            Ok(audit) => {
+                for violation in audit.violations {
+                    report.add("ledger", None, format!("{violation}. {RESTORE}"));
+                }
+            }
+            Err(error) => report.add_store(&error),
+        }
         return;
     }
     progress("replaying the log", 0);
@@ -255,7 +269,8 @@ fn read_log(log: &ReadOnlyLog, report: &mut Report, progress: Progress<'_>) -> P
                 Ok(record) => {
                     if report.log_first == 0 {
                         report.log_first = record.sequence.0;
-                        last = (record.sequence.0 == 1).then(Position::default);
+                        // What was folded away is known; anything else that is missing is a gap.
+                        last = Some(log.head());
                     }
                     if let Some(last) = last
                         && let Err(error) = follows(last, &record)
