@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 pub mod books;
 pub mod calls;
 pub mod clerk;
+pub mod raw;
 pub mod shelf;
 pub mod worlds;
 
