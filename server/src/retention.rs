@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tillside_engine::ids::Sequence;
-use tillside_engine::state::State;
+use tillside_engine::state::{State, lock};
 use tillside_engine::units::{DAY_MS, Time};
 use tillside_store::retention::{FoldError, first_kept};
 use tillside_store::{Folder, fold_before};
@@ -34,7 +34,7 @@ pub fn start(
             let now = state.counters().now;
             let folded = match due {
                 Some(due) if now < due => continue,
-                _ => fold(&*folder, now, keep_ms, pace),
+                _ => fold(&*folder, &state, keep_ms, pace),
             };
             match folded {
                 Ok(next) => due = Some(next),
@@ -50,7 +50,13 @@ pub fn start(
 }
 
 /// Folds what is due; answers when to look again, by the log's time.
-fn fold(folder: &dyn Folder, now: Time, keep_ms: i64, pace: &Pace) -> Result<Time, FoldError> {
+fn fold(
+    folder: &dyn Folder,
+    state: &State,
+    keep_ms: i64,
+    pace: &Pace,
+) -> Result<Time, FoldError> {
+    let now = state.counters().now;
     let slack = (keep_ms / SLACK_PART).min(DAY_MS);
     let again = now.plus_ms(slack.max(1));
     // What is only just old enough waits until there is more of it.
@@ -60,6 +66,9 @@ fn fold(folder: &dyn Folder, now: Time, keep_ms: i64, pace: &Pace) -> Result<Tim
     let Some(before) = first_kept(folder, now, keep_ms)? else {
         return Ok(again);
     };
+    // A request that is remembered longer than it has to be still finds its answer in the log.
+    let answered = lock(&state.requests).oldest();
+    let before = answered.map_or(before, |oldest| oldest.sequence.min(before));
     let folded = fold_before(folder, before, &mut || pace.rest(STEP_REST))?;
     metrics::counter!("tillside_folded_records_total").increment(folded.records);
     let Sequence(first) = before;

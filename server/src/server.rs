@@ -34,7 +34,7 @@ use crate::sequencer::{self, SequencerOptions, SequencerThread};
 use crate::{keys, retention, telemetry};
 
 /// Version of the data format on disk.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = tillside_store::FORMAT_VERSION;
 /// How often the recorder folds what calls have noted into its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -276,6 +276,12 @@ impl Opened {
                 acknowledged,
                 "going on without what was acknowledged after this sequence, as accept_loss_after says. Remove the setting"
             ),
+        }
+        if log.was_migrated() {
+            tracing::info!(
+                data_dir = %config.data_dir.display(),
+                "the data directory was brought to format {FORMAT_VERSION}; earlier versions refuse it from now on"
+            );
         }
         let loaded = load_within(&log, config.hot_profiles_max_bytes())?;
         keys::check_belongs(&key, &loaded.state, &config.keys_dir)?;

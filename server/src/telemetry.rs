@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, Label, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tillside_engine::state::read;
+use tillside_engine::state::{lock, read};
 
 use crate::app::App;
 
@@ -119,6 +119,15 @@ fn install() -> Result<PrometheusHandle, String> {
         "tillside_request_ids_remembered",
         "Answered request ids that a retry would find."
     );
+    metrics::describe_gauge!(
+        "tillside_request_window_seconds",
+        Unit::Seconds,
+        "Age of the oldest remembered request id: how late a retry may come. It shrinks below a day where too many come."
+    );
+    metrics::describe_counter!(
+        "tillside_request_ids_repeated_total",
+        "Requests answered with the first answer, because their id was answered before."
+    );
     describe_profiles();
     crate::disk::describe();
     Ok(handle)
@@ -217,7 +226,13 @@ pub fn observe(app: &App) {
     metrics::gauge!("tillside_queue_length", "lane" => "bulk").set(bulk as f64);
     metrics::gauge!("tillside_durable_sequence").set(app.sequencer.durable_sequence().0 as f64);
     metrics::gauge!("tillside_recovery_seconds").set(app.about.recovery.as_secs_f64());
-    metrics::gauge!("tillside_request_ids_remembered").set(app.state.requests.len() as f64);
+    let (remembered, oldest) = {
+        let requests = lock(&app.state.requests);
+        (requests.len(), requests.oldest())
+    };
+    let window_ms = oldest.map_or(0, |oldest| (app.now().0 - oldest.time.0).max(0));
+    metrics::gauge!("tillside_request_ids_remembered").set(remembered as f64);
+    metrics::gauge!("tillside_request_window_seconds").set(window_ms as f64 / 1000.0);
     if let Some((bytes, residents, parked)) = app.sequencer.residents() {
         metrics::gauge!("tillside_profile_resident_bytes").set(bytes as f64);
         metrics::gauge!("tillside_profiles_resident").set(residents as f64);

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use crate::active_offers::ActiveOffer;
+use crate::answered_requests::AnsweredRequest;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
 use crate::ctx::Ctx;
@@ -16,14 +17,13 @@ use crate::customer::Customer;
 use crate::event::Event;
 use crate::geo_index::StoreIndex;
 use crate::ids::{
-    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
-    StoreId,
+    BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
 };
 use crate::offer::{Offer, OutcomeType};
 use crate::profile::Purchase;
 use crate::reservation::{Reservation, ReservationState};
 use crate::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, StoreRef};
-use crate::state::{AnsweredRequest, State, lock, write};
+use crate::state::{State, lock, write};
 use crate::units::Time;
 
 /// Rows that changed since the last write, each once however often it changed.
@@ -53,10 +53,10 @@ pub struct Touched {
     pub identifiers: Vec<(IdentifierHash, CustomerId)>,
     /// New business keys.
     pub business_keys: Vec<(BusinessKey, Sequence)>,
-    /// New answered requests.
-    pub requests: Vec<RequestKey>,
-    /// Forgotten requests.
-    pub forgotten_requests: Vec<RequestKey>,
+    /// New answered requests, by where their answers are.
+    pub requests: Vec<Sequence>,
+    /// Requests forgotten one by one. What the window's start has left behind needs no mention.
+    pub forgotten_requests: Vec<Sequence>,
     /// New quarantined lines.
     pub quarantine: Vec<(Sequence, u32)>,
 }
@@ -249,22 +249,19 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             touched.checkouts.insert(Arc::clone(checkout_id));
         }
         Event::RequestAnswered { key, payload_hash } => {
-            let answered = AnsweredRequest {
+            lock(&state.requests).insert(AnsweredRequest {
+                key: *key,
                 payload_hash: *payload_hash,
                 sequence: ctx.seq,
                 time: ctx.now,
-            };
-            state.requests.insert(*key, answered);
-            lock(&state.request_order).push_back(*key);
-            touched.requests.push(*key);
+            });
+            touched.requests.push(ctx.seq);
         }
         Event::RequestsForgotten { count } => {
-            let mut order = lock(&state.request_order);
-            for key in order.drain(..*count as usize) {
-                state.requests.remove(&key);
-                touched.forgotten_requests.push(key);
-            }
+            let oldest = lock(&state.requests).forget_oldest(*count as usize);
+            touched.forgotten_requests.extend(oldest);
         }
+        Event::RequestWindowMoved { before } => lock(&state.requests).forget_before(*before),
     }
 }
 
@@ -607,13 +604,6 @@ impl State {
             ));
         }
         drop(timers);
-        let mut requests: Vec<(Sequence, RequestKey)> = self
-            .requests
-            .iter()
-            .map(|e| (e.sequence, *e.key()))
-            .collect();
-        requests.sort_unstable();
-        *lock(&self.request_order) = requests.into_iter().map(|(_, key)| key).collect();
         let mut active: Vec<ActiveOffer> = self
             .offers
             .iter()

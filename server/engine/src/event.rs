@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::customer::{Personal, Relation};
 use crate::ids::{
-    BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, SkuId, StoreId,
+    BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId,
 };
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::reservation::{Checkout, Reservation};
@@ -148,10 +148,15 @@ pub enum Event {
         /// Hash of the request without its id.
         payload_hash: u64,
     },
-    /// The oldest remembered requests were forgotten.
+    /// The oldest remembered requests were forgotten. Only logs of format 1 have it.
     RequestsForgotten {
         /// How many.
         count: u32,
+    },
+    /// Every request answered before it was forgotten.
+    RequestWindowMoved {
+        /// The window's new start.
+        before: Sequence,
     },
     /// A closed checkout was forgotten.
     CheckoutForgotten {

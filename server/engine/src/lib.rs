@@ -5,6 +5,7 @@
 //! happens; [`apply::apply`] is the only way state changes. The same commands give the same state, bit for bit.
 
 pub mod active_offers;
+pub mod answered_requests;
 pub mod apply;
 pub mod barcode;
 pub mod catalog;

@@ -66,9 +66,11 @@ pub const ENDED_RESERVATION_MS: i64 = 30 * 86_400_000;
 pub const CLOCK_SKEW_MS_MAX: i64 = 60_000;
 /// Timers fired before one batch of commands: bounds the wait of the commands behind them.
 pub const TIMERS_PER_BATCH_MAX: usize = 1024;
-/// How long an answered request is remembered: a till retries within minutes, a web shop's queue within hours.
+/// How long an answered request is remembered at least: a till retries within minutes, a web shop's queue within hours.
 pub const REQUEST_WINDOW_MS: i64 = 24 * 3_600_000;
-/// Requests remembered at most, 48 bytes each: beyond it the window is shorter.
+/// How much longer it may be: the window's start moves in steps, so that few commands carry the moving of it.
+pub const REQUEST_WINDOW_STEP_MS: i64 = 60_000;
+/// Requests remembered at most, 46 bytes each: 0.9 GB. Beyond it the window is shorter.
 pub const REQUESTS_MAX: usize = 20_000_000;
-/// Requests forgotten with one command, so that no command pays for many.
-pub const REQUESTS_FORGOTTEN_PER_COMMAND_MAX: usize = 4;
+/// Requests forgotten at once where there are too many.
+pub const REQUESTS_STEP: usize = 10_000;

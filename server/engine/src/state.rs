@@ -2,7 +2,7 @@
 //! under the guard, and nothing is computed, encoded or awaited under one. A reader of two entities may see them at
 //! different sequences; only what the sequencer answers is a promise.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,14 +11,14 @@ use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::active_offers::ActiveOffer;
+use crate::answered_requests::AnsweredRequests;
 use crate::barcode::Embedded;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
 use crate::customer::Customer;
 use crate::geo_index::StoreIndex;
 use crate::ids::{
-    BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
-    StoreId,
+    BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
 };
 use crate::offer::{Offer, OutcomeCounts};
 use crate::reservation::{Checkout, Reservation};
@@ -108,17 +108,6 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An answered request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnsweredRequest {
-    /// Hash of its payload.
-    pub payload_hash: u64,
-    /// Where the answer is.
-    pub sequence: Sequence,
-    /// When it was answered.
-    pub time: Time,
-}
-
 /// Counters that are not the length of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -134,6 +123,8 @@ pub struct Counters {
     pub transactions: u64,
     /// Provisional customers.
     pub provisional: u64,
+    /// Every request answered before it is forgotten.
+    pub request_window_start: Sequence,
 }
 
 /// Everything the engine knows.
@@ -175,10 +166,8 @@ pub struct State {
     pub checkouts: Table<Arc<str>, Arc<Checkout>>,
     /// Facts taken, for ever.
     pub business_keys: Table<BusinessKey, Sequence>,
-    /// Answered requests.
-    pub requests: Table<RequestKey, AnsweredRequest>,
-    /// The same in the order they were answered.
-    pub request_order: Mutex<VecDeque<RequestKey>>,
+    /// Answered requests. Only the sequencer asks for them.
+    pub requests: Mutex<AnsweredRequests>,
     /// Lines nobody can book yet, by (sequence, line).
     pub quarantine: RwLock<BTreeMap<(Sequence, u32), Arc<QuarantinedLine>>>,
     /// Customers nobody enrolled yet.
@@ -223,6 +212,7 @@ impl State {
             next_reservation: self.next_reservation.load(Ordering::Acquire),
             transactions: self.transactions.load(Ordering::Acquire),
             provisional: read(&self.provisional).len() as u64,
+            request_window_start: lock(&self.requests).start(),
         }
     }
 
@@ -236,6 +226,7 @@ impl State {
             .store(counters.next_reservation, Ordering::Release);
         self.transactions
             .store(counters.transactions, Ordering::Release);
+        lock(&self.requests).forget_before(counters.request_window_start);
     }
 
     /// A lower bound of what a reader sees: every change up to it.

@@ -9,10 +9,11 @@ use tillside_engine::command::{
 };
 use tillside_engine::customer::Purpose;
 use tillside_engine::event::Event;
-use tillside_engine::ids::{RequestKey, ReservationId};
+use tillside_engine::ids::{RequestKey, ReservationId, Sequence};
 use tillside_engine::offer::{OutcomeType, Reward};
 use tillside_engine::reservation::CheckoutResult;
 use tillside_engine::sale::SaleKind;
+use tillside_engine::state::lock;
 use tillside_engine::units::Time;
 use world::build::{
     business_key, card, change_of, consent, count_of, email, eur, event, in_category, line,
@@ -174,8 +175,16 @@ fn run(steps: &[Step]) -> World {
                 payload_hash: number as u64,
             }]);
         }
-        if step.2 % 16 == 0 && !world.state.requests.is_empty() {
-            world.happen(vec![Event::RequestsForgotten { count: 1 }]);
+        let oldest = lock(&world.state.requests).oldest();
+        if step.2 % 16 == 0
+            && let Some(oldest) = oldest
+        {
+            let before = Sequence(oldest.sequence.0 + 1);
+            world.happen(vec![if step.2 % 32 == 0 {
+                Event::RequestWindowMoved { before }
+            } else {
+                Event::RequestsForgotten { count: 1 }
+            }]);
         }
     }
     world

@@ -11,7 +11,7 @@ use tillside_engine::decide::{Rules, decide};
 use tillside_engine::event::Event;
 use tillside_engine::ids::{CustomerId, RequestKey, Sequence};
 use tillside_engine::limits::{
-    REQUEST_WINDOW_MS, REQUESTS_FORGOTTEN_PER_COMMAND_MAX, REQUESTS_MAX, TIMERS_PER_BATCH_MAX,
+    REQUEST_WINDOW_MS, REQUEST_WINDOW_STEP_MS, REQUESTS_MAX, REQUESTS_STEP, TIMERS_PER_BATCH_MAX,
 };
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
@@ -57,7 +57,12 @@ pub struct Core {
     /// Which customers are in memory; `None`: all of them.
     hot: Option<HotProfiles>,
     room: Arc<Room>,
+    /// The log was told that requests before it are forgotten.
+    requests_dropped: Sequence,
 }
+
+/// Sequences between two tellings of the log that requests are forgotten: about 10 MB of rows, so that whole files go.
+const REQUESTS_DROPPED_AT_ONCE: u64 = 200_000;
 
 impl Core {
     /// A core over a loaded state and the log it was loaded from.
@@ -74,6 +79,7 @@ impl Core {
             records: 0,
             hot,
             room: Arc::default(),
+            requests_dropped: Sequence(0),
         }
     }
 
@@ -114,11 +120,12 @@ impl Core {
             return Err(Rejection::DeadlineExceeded);
         }
         if let Some(stamp) = submission.request
-            && let Some(answered) = self.state.requests.get(&stamp.key).map(|a| *a)
+            && let Some(answered) = lock(&self.state.requests).get(stamp.key)
         {
             if answered.payload_hash != stamp.payload_hash {
                 return Err(Rejection::RequestIdReused);
             }
+            metrics::counter!("tillside_request_ids_repeated_total").increment(1);
             return self.answer_again(answered.sequence);
         }
         self.decide_and_apply(
@@ -131,9 +138,9 @@ impl Core {
     fn answer_again(&self, sequence: Sequence) -> Result<Answer, Rejection> {
         let in_batch = self
             .answered
-            .iter()
-            .find(|(s, _)| *s == sequence)
-            .map(|(_, reply)| reply.clone());
+            .binary_search_by_key(&sequence, |(answered, _)| *answered)
+            .ok()
+            .map(|at| self.answered[at].1.clone());
         let reply = match in_batch {
             Some(reply) => Some(reply),
             None => match self.log.read(sequence) {
@@ -166,10 +173,12 @@ impl Core {
                 key: stamp.key,
                 payload_hash: stamp.payload_hash,
             });
-            let count = self.forgettable_requests(now);
-            if count > 0 {
-                events.push(Event::RequestsForgotten { count });
-            }
+        }
+        // With any change: where only events come, the window has to move all the same.
+        if !events.is_empty()
+            && let Some(before) = self.outlived_requests(now)
+        {
+            events.push(Event::RequestWindowMoved { before });
         }
         if events.is_empty() {
             return Ok(Answer {
@@ -194,20 +203,17 @@ impl Core {
         })
     }
 
-    /// How many of the oldest remembered requests may go: past the window, or over the bound.
-    fn forgettable_requests(&self, now: Time) -> u32 {
-        let order = lock(&self.state.request_order);
-        let excess = (order.len() + 1).saturating_sub(REQUESTS_MAX);
-        let outlived = |key: &&RequestKey| {
-            let answered = self.state.requests.get(*key);
-            answered.is_none_or(|a| a.time.plus_ms(REQUEST_WINDOW_MS) <= now)
-        };
-        let old = order
-            .iter()
-            .take(REQUESTS_FORGOTTEN_PER_COMMAND_MAX)
-            .take_while(outlived)
-            .count();
-        old.max(excess).min(REQUESTS_FORGOTTEN_PER_COMMAND_MAX) as u32
+    /// Where the window of remembered requests has to start, where its start has to move.
+    fn outlived_requests(&self, now: Time) -> Option<Sequence> {
+        let requests = lock(&self.state.requests);
+        let oldest = requests.oldest()?;
+        let too_many = requests.len() >= REQUESTS_MAX;
+        let too_old = oldest
+            .time
+            .plus_ms(REQUEST_WINDOW_MS + REQUEST_WINDOW_STEP_MS)
+            <= now;
+        let excess = if too_many { REQUESTS_STEP } else { 0 };
+        (too_many || too_old).then(|| requests.start_after(now.plus_ms(-REQUEST_WINDOW_MS), excess))
     }
 
     /// Rows this batch would write: what bounds its bulk share.
@@ -249,7 +255,7 @@ impl Core {
             && (submission.deadline.is_some_and(past)
                 || submission
                     .request
-                    .is_some_and(|stamp| self.state.requests.contains_key(&stamp.key)))
+                    .is_some_and(|stamp| lock(&self.state.requests).get(stamp.key).is_some()))
         {
             return Needed::new();
         }
@@ -326,8 +332,13 @@ impl Core {
         self.hot.as_ref().is_some_and(HotProfiles::is_over_budget)
     }
 
-    /// The log's upkeep that need not wait for a batch; about once a second.
+    /// The log's upkeep that need not wait for a batch; about once a second, after a commit.
     pub fn upkeep(&mut self) -> Result<(), LogError> {
+        let start = lock(&self.state.requests).start();
+        if self.records == 0 && start.0 >= self.requests_dropped.0 + REQUESTS_DROPPED_AT_ONCE {
+            self.log.forget_requests(start)?;
+            self.requests_dropped = start;
+        }
         self.log.upkeep()
     }
 

@@ -7,13 +7,13 @@ use tillside_engine::event::Event;
 use tillside_engine::ids::Sequence;
 use tillside_engine::profile::History;
 use tillside_engine::reply::Reply;
-use tillside_engine::state::{State, read};
+use tillside_engine::state::{State, lock, read};
 use tillside_engine::units::Time;
 
 use crate::frame;
 use crate::log::Position;
 use crate::record::catalog::CategoryPath;
-use crate::record::keys::{IdentifierOwner, TakenAt};
+use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::meta::Meta;
 use crate::record::{self, Row};
 use crate::table::{Key, META_KEY, Table};
@@ -339,10 +339,15 @@ impl Rows<'_> {
     }
 
     fn requests(&mut self, state: &State, touched: &Touched) {
-        for key in touched.requests.iter().chain(&touched.forgotten_requests) {
-            // A key that was forgotten and answered again in one batch is listed twice and remembered: twice put is right.
-            let answered = state.requests.get(key).map(|a| *a);
-            self.put_or_delete(key, answered.as_ref());
+        let requests = lock(&state.requests);
+        for sequence in &touched.requests {
+            // One that was answered and forgotten in the same batch has no row.
+            if let Some(answered) = requests.answered_at(*sequence) {
+                self.put(sequence, &Answers::of(&answered));
+            }
+        }
+        for sequence in &touched.forgotten_requests {
+            self.delete::<Answers>(sequence);
         }
     }
 }

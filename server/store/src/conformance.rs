@@ -10,7 +10,7 @@ use tillside_engine::ids::{CellKey, CustomerId, RequestKey, Sequence, SkuId, Sto
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Checkout;
 use tillside_engine::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
-use tillside_engine::state::State;
+use tillside_engine::state::{State, lock};
 use tillside_engine::units::{Currency, Money, Time};
 
 use crate::audit::audit;
@@ -138,10 +138,16 @@ impl Writer {
             Some(Reply::Done),
         );
         self.command(
-            vec![Event::CheckoutForgotten {
-                checkout_id: Arc::from("c-1"),
-            }],
-            None,
+            vec![
+                Event::CheckoutForgotten {
+                    checkout_id: Arc::from("c-1"),
+                },
+                answered(3),
+                Event::RequestWindowMoved {
+                    before: Sequence(self.sequence + 1),
+                },
+            ],
+            Some(Reply::Done),
         );
         self.append(log).expect("the third batch");
     }
@@ -308,7 +314,12 @@ fn loads_what_was_applied(place: &impl Place) {
     let loaded = load(&log).expect("a log that was closed");
     assert_eq!(loaded.state.counters(), writer.state.counters());
     assert_eq!(loaded.rows.get(&Table::Stock), Some(&2));
-    assert_eq!(loaded.state.requests.len(), 1, "the forgotten one is gone");
+    let remembered = lock(&loaded.state.requests).oldest();
+    assert_eq!(
+        remembered.map(|request| (request.key, request.sequence)),
+        Some((RequestKey(3), Sequence(writer.sequence))),
+        "all others are forgotten"
+    );
     assert_eq!(loaded.state.checkouts.len(), 0, "the forgotten one is gone");
     let cell = CellKey::new(SkuId(1), StoreId(3));
     assert_eq!(

@@ -8,7 +8,7 @@ use rocksdb::DB;
 use tillside_engine::customer::Customer;
 use tillside_engine::ids::CustomerId;
 use tillside_engine::profile::History;
-use tillside_engine::state::{Counters, State, read};
+use tillside_engine::state::{Counters, State, lock, read};
 
 use crate::batch::Encoder;
 use crate::error::StoreError;
@@ -16,7 +16,7 @@ use crate::frame;
 use crate::load::read_meta;
 use crate::profiles;
 use crate::record::catalog::CategoryPath;
-use crate::record::keys::{IdentifierOwner, TakenAt};
+use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::{self, Row};
 use crate::rocks::SnapshotTables;
 use crate::table::{Key as _, Table, Tables};
@@ -64,7 +64,12 @@ pub fn of_tables(tables: &impl Tables) -> Result<StateDigest, StoreError> {
     let mut digest = Digest::new(&counters);
     for table in Table::ALL.into_iter().filter(|table| hashed(*table)) {
         digest.start(table);
-        let mut cursor = tables.cursor(table, &[], None)?;
+        // Requests before the window's start may still be on disk, and are forgotten all the same.
+        let from = match table {
+            Table::AnsweredRequests => counters.request_window_start.to_bytes(),
+            _ => Vec::new(),
+        };
+        let mut cursor = tables.cursor(table, &from, None)?;
         while let Some((key, value)) = cursor.next()? {
             frame::payload(table, key, value)?;
             digest.row(key, value);
@@ -203,13 +208,15 @@ fn rows_with(state: &State, customers: &[(CustomerId, Arc<Customer>)], digest: &
     digest.table(Table::BusinessKeys, state.business_keys.iter(), |e| {
         (*e.key(), Arc::new(TakenAt(*e.value())))
     });
-    digest.table(Table::Requests, state.requests.iter(), |e| {
-        (*e.key(), Arc::new(*e.value()))
-    });
     digest.table(
         Table::Quarantine,
         read(&state.quarantine).iter(),
         |(key, line)| (*key, Arc::clone(line)),
+    );
+    digest.table(
+        Table::AnsweredRequests,
+        lock(&state.requests).iter(),
+        |answered| (answered.sequence, Arc::new(Answers::of(&answered))),
     );
 }
 

@@ -210,12 +210,26 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A format of a later version.
-    #[error("the data directory {} has the format {found:?}; this version reads format 1: start the version that wrote it, or a later one", path.display())]
+    #[error("the data directory {} has the format {found:?}; this version reads formats 1 and 2: start the version that wrote it, or a later one", path.display())]
     UnknownFormat {
         /// Which.
         path: PathBuf,
         /// What the file FORMAT says.
         found: String,
+    },
+    /// Of an earlier format, where nothing may be changed.
+    #[error("the data directory {} is of an earlier format: start the server on it once, which brings it to format {}", path.display(), crate::FORMAT_VERSION)]
+    FormerFormat {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Bringing the directory to the present format failed; it is as before, or goes on at the next start.
+    #[error("bringing the data directory {} to the present format failed: {message}. Check the disk (space, errors, mount) and start again: it goes on where it ended", path.display())]
+    Migration {
+        /// Which directory.
+        path: PathBuf,
+        /// What the database says.
+        message: String,
     },
     /// A table of a later version.
     #[error("the data directory {} has a table {table:?} that this version does not know: start the version that wrote it, or a later one", path.display())]

@@ -1,4 +1,4 @@
-//! Durability for the engine: records of format 1, the log of all changes, the tables that make recovery a load instead
+//! Durability for the engine: records, the log of all changes, the tables that make recovery a load instead
 //! of a replay, and the digest that says whether two states are the same.
 //!
 //! It decides nothing about customers, stock or offers, knows no clock that a decision depends on, and never repairs
@@ -34,3 +34,6 @@ pub use retention::{Foldable, Folded, Folder, fold_before};
 pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
 pub use rocks::{OpenOptions, RocksLog, Space, SpaceReport, TableSpace, backup};
 pub use table::{Cursor, Table, Tables};
+
+/// Version of the data format on disk: the tables there are. Earlier ones are brought to it when they are opened.
+pub const FORMAT_VERSION: u32 = 2;

@@ -14,14 +14,14 @@ use tillside_engine::profile::History;
 use tillside_engine::reservation::{Checkout, Reservation};
 use tillside_engine::residency::Residency;
 use tillside_engine::sale::QuarantinedLine;
-use tillside_engine::state::{AnsweredRequest, Counters, State, lock, write};
+use tillside_engine::state::{Counters, State, lock, write};
 use tillside_engine::stock::StockLevel;
 
 use crate::error::{RecordProblem, StoreError};
 use crate::frame;
 use crate::log::{Log, Position};
 use crate::record::catalog::CategoryPath;
-use crate::record::keys::{IdentifierOwner, TakenAt};
+use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::meta::Meta;
 use crate::record::{self, Row};
 use crate::table::{Cursor, Key, META_KEY, Table, Tables};
@@ -197,7 +197,12 @@ fn read_all(
 
 /// The large tables in ranges of their keys, largest first, then the small ones.
 fn plan(tables: &impl Tables, counters: &Counters) -> Result<Vec<Unit>, StoreError> {
-    let mut units = Vec::new();
+    // Requests are read in their order, so in one piece: it begins first.
+    let mut units = vec![Unit {
+        table: Table::AnsweredRequests,
+        from: counters.request_window_start.to_bytes(),
+        to: None,
+    }];
     // Stock keys begin with the product, and product numbers are dense.
     let products = match tables.last_key(Table::Products)? {
         Some(key) => {
@@ -217,7 +222,7 @@ fn plan(tables: &impl Tables, counters: &Counters) -> Result<Vec<Unit>, StoreErr
         |number| number.to_be_bytes().to_vec(),
     );
     // Hashes are spread evenly over their first byte.
-    for table in [Table::Identifiers, Table::BusinessKeys, Table::Requests] {
+    for table in [Table::Identifiers, Table::BusinessKeys] {
         split(&mut units, table, 256, |byte| vec![byte as u8]);
     }
     let small = [
@@ -325,23 +330,24 @@ fn insert(state: &State, table: Table, key: &[u8], value: &[u8]) -> Result<(), S
             let (key, TakenAt(sequence)) = record::read_row(key, value)?;
             state.business_keys.insert(key, sequence);
         }
-        Table::Requests => {
-            let (key, answered) = record::read_row::<AnsweredRequest>(key, value)?;
-            state.requests.insert(key, answered);
+        Table::AnsweredRequests => {
+            let (sequence, answers) = record::read_row::<Answers>(key, value)?;
+            lock(&state.requests).insert(answers.answered(sequence));
         }
         Table::Quarantine => {
             let (key, line) = record::read_row::<QuarantinedLine>(key, value)?;
             write(&state.quarantine).insert(key, Arc::new(line));
         }
         // The log and what was folded out of it are not state, the counters are read first, and the parts of a customer
-        // are read together.
+        // are read together. What is left of format 1 is moved to its new place before anything is loaded.
         Table::Log
         | Table::Meta
         | Table::Personal
         | Table::Relations
         | Table::Histories
         | Table::StockOpenings
-        | Table::PointsOpenings => {}
+        | Table::PointsOpenings
+        | Table::Requests => {}
     }
     Ok(())
 }

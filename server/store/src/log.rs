@@ -90,6 +90,16 @@ pub trait Log: Send {
         self.position().sequence
     }
 
+    /// Gives back what answered requests before `before` take, now or later: they are forgotten, and nothing reads their
+    /// rows again. Only what a durable batch has forgotten may be given.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    fn forget_requests(&mut self, before: Sequence) -> Result<(), LogError> {
+        let _ = before;
+        Ok(())
+    }
+
     /// Small upkeep that need not wait for a batch; called about once a second, also when nothing is written.
     ///
     /// # Errors

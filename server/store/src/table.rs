@@ -1,4 +1,4 @@
-//! The tables, their numbers and keys. Numbers and names are part of format 1: none is ever reused or given another
+//! The tables, their numbers and keys. Numbers and names are part of the format: none is ever reused or given another
 //! meaning. Keys sort as their numbers do, so that a scan meets them in the engine's own order.
 
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub enum Table {
     Checkouts = 14,
     /// Business key -> sequence that took it.
     BusinessKeys = 15,
-    /// Request key -> where its answer is.
+    /// Request key -> where its answer is. Only format 1 has it: format 2 has [`Table::AnsweredRequests`] instead.
     Requests = 16,
     /// (sequence, line) -> line nobody can book yet.
     Quarantine = 17,
@@ -54,13 +54,15 @@ pub enum Table {
     StockOpenings = 18,
     /// Customer -> what the folded movements of the points add up to.
     PointsOpenings = 19,
+    /// Sequence of an answer -> the request it answers. Rows before the window's start count for nothing.
+    AnsweredRequests = 20,
 }
 
 /// One more than the greatest table number, for arrays indexed by it.
-pub(crate) const TABLE_SLOTS: usize = 20;
+pub(crate) const TABLE_SLOTS: usize = 21;
 
 impl Table {
-    /// Every table, in the order of the numbers, which is the order of the digest.
+    /// Every table of the present format, in the order of the numbers, which is the order of the digest.
     pub const ALL: [Table; 19] = [
         Table::Log,
         Table::Meta,
@@ -77,10 +79,10 @@ impl Table {
         Table::Reservations,
         Table::Checkouts,
         Table::BusinessKeys,
-        Table::Requests,
         Table::Quarantine,
         Table::StockOpenings,
         Table::PointsOpenings,
+        Table::AnsweredRequests,
     ];
 
     /// Its number, which is also covered by the checksum of each of its rows.
@@ -110,6 +112,7 @@ impl Table {
             Table::Quarantine => "quarantine",
             Table::StockOpenings => "stock_openings",
             Table::PointsOpenings => "points_openings",
+            Table::AnsweredRequests => "answered_requests",
         }
     }
 
@@ -128,6 +131,7 @@ impl Table {
             | Table::Histories
             | Table::Reservations
             | Table::PointsOpenings
+            | Table::AnsweredRequests
                 if key.len() <= 8 =>
             {
                 key.iter()

@@ -127,10 +127,10 @@ fn a_later_format_is_named() {
     drop(open(directory.path()).expect("a new directory"));
     fs::write(
         directory.path().join("FORMAT"),
-        "tillside data directory, format 2\n",
+        "tillside data directory, format 3\n",
     )
     .expect("a file");
-    let found = "tillside data directory, format 2".to_owned();
+    let found = "tillside data directory, format 3".to_owned();
     assert_eq!(
         open(directory.path()).err(),
         Some(OpenError::UnknownFormat {

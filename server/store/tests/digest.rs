@@ -20,7 +20,7 @@ use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
 use tillside_engine::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
-use tillside_engine::state::State;
+use tillside_engine::state::{State, lock};
 use tillside_engine::units::{Currency, Money, Time, Unit};
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::replay::replay;
@@ -113,11 +113,19 @@ fn events(state: &State, chance: &mut Chance, ctx: &Ctx) -> Vec<Event> {
             let Event::RequestAnswered { key, .. } = &events[0] else {
                 unreachable!("just made")
             };
-            if state.requests.contains_key(key) {
+            let requests = lock(&state.requests);
+            if requests.get(*key).is_some() {
                 events.clear();
             }
-            if state.requests.len() > 4 {
-                events.insert(0, Event::RequestsForgotten { count: 2 });
+            if requests.len() > 4 {
+                let before = requests.start_after(Time(i64::MIN), 2);
+                events.insert(
+                    0,
+                    match chance.one_in(2) {
+                        true => Event::RequestsForgotten { count: 2 },
+                        false => Event::RequestWindowMoved { before },
+                    },
+                );
             }
             events
         }

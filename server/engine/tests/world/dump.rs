@@ -38,8 +38,7 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     table(&mut lines, "order", &state.orders);
     table(&mut lines, "checkout", &state.checkouts);
     table(&mut lines, "business key", &state.business_keys);
-    table(&mut lines, "request", &state.requests);
-    lines.push(format!("request order = {:?}", lock(&state.request_order)));
+    lines.push(format!("requests = {:?}", lock(&state.requests)));
     lines.push(format!("quarantine = {:?}", read(&state.quarantine)));
     lines.push(format!("provisional = {:?}", read(&state.provisional)));
     lines.push(format!("timers = {:?}", lock(&state.timers)));
@@ -118,13 +117,16 @@ pub(crate) fn write_rows(from: &State, to: &State, touched: &Touched) {
     for (key, sequence) in &touched.business_keys {
         to.business_keys.insert(*key, *sequence);
     }
-    touched
-        .requests
-        .iter()
-        .for_each(|key| copy(&from.requests, &to.requests, key));
-    for key in &touched.forgotten_requests {
-        to.requests.remove(key);
+    for sequence in &touched.requests {
+        if let Some(answered) = lock(&from.requests).answered_at(*sequence) {
+            lock(&to.requests).insert(answered);
+        }
     }
+    let start = lock(&from.requests).start();
+    let mut requests = lock(&to.requests);
+    requests.forget_oldest(touched.forgotten_requests.len());
+    requests.forget_before(start);
+    drop(requests);
     for key in &touched.quarantine {
         let line = Arc::clone(&read(&from.quarantine)[key]);
         write(&to.quarantine).insert(*key, line);
@@ -150,7 +152,9 @@ pub(crate) fn copy_rows(from: &State) -> State {
     copy_all(&from.reservations, &to.reservations);
     copy_all(&from.checkouts, &to.checkouts);
     copy_all(&from.business_keys, &to.business_keys);
-    copy_all(&from.requests, &to.requests);
+    for answered in lock(&from.requests).iter() {
+        lock(&to.requests).insert(answered);
+    }
     *write(&to.quarantine) = read(&from.quarantine).clone();
     to
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tillside_engine::catalog::CategoryId;
 use tillside_engine::event::Event;
 use tillside_engine::ids::{
-    BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, SkuId, StoreId,
+    BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId,
 };
 use tillside_engine::offer::OutcomeType;
 use tillside_engine::units::Time;
@@ -25,7 +25,7 @@ use crate::error::RecordProblem;
 pub(crate) struct EventRecord {
     #[prost(
         oneof = "EventKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30"
     )]
     kind: Option<EventKind>,
 }
@@ -70,6 +70,8 @@ enum EventKind {
     RequestsForgotten(u32),
     #[prost(string, tag = "19")]
     CheckoutForgotten(String),
+    #[prost(uint64, tag = "20")]
+    RequestWindowMoved(u64),
     #[prost(uint64, tag = "30")]
     ReservationForgotten(u64),
 }
@@ -270,6 +272,7 @@ fn kind(event: &Event) -> EventKind {
             })
         }
         Event::RequestsForgotten { count } => EventKind::RequestsForgotten(*count),
+        Event::RequestWindowMoved { before } => EventKind::RequestWindowMoved(before.0),
         Event::CheckoutForgotten { checkout_id } => {
             EventKind::CheckoutForgotten(checkout_id.to_string())
         }
@@ -357,6 +360,9 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
             payload_hash: answered.payload_hash,
         },
         EventKind::RequestsForgotten(count) => Event::RequestsForgotten { count },
+        EventKind::RequestWindowMoved(before) => Event::RequestWindowMoved {
+            before: Sequence(before),
+        },
         EventKind::CheckoutForgotten(checkout_id) => Event::CheckoutForgotten {
             checkout_id: checkout_id.into(),
         },

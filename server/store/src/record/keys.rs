@@ -1,8 +1,8 @@
-//! Records of the three large indexes: identifiers, business keys and answered requests. Each row's key is a hash of
-//! 16 bytes; the values are a few bytes, because there are tens of millions of them.
+//! Records of the three large indexes: identifiers, business keys and answered requests. Keys are hashes of 16 bytes or
+//! sequences; the values are a few bytes, because there are tens of millions of them.
 
+use tillside_engine::answered_requests::AnsweredRequest;
 use tillside_engine::ids::{BusinessKey, CustomerId, IdentifierHash, RequestKey, Sequence};
-use tillside_engine::state::AnsweredRequest;
 use tillside_engine::units::Time;
 
 use super::{Row, Stored};
@@ -64,7 +64,74 @@ impl Stored for TakenAt {
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(crate) struct RequestRecord {
+pub(crate) struct AnsweredRecord {
+    #[prost(fixed64, tag = "1")]
+    key_high: u64,
+    #[prost(fixed64, tag = "2")]
+    key_low: u64,
+    #[prost(fixed64, tag = "3")]
+    payload_hash: u64,
+    #[prost(sint64, tag = "4")]
+    time_ms: i64,
+}
+
+/// Which request a sequence answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answers {
+    key: RequestKey,
+    payload_hash: u64,
+    time: Time,
+}
+
+impl Answers {
+    /// Of a request of the engine.
+    pub(crate) fn of(answered: &AnsweredRequest) -> Self {
+        Answers {
+            key: answered.key,
+            payload_hash: answered.payload_hash,
+            time: answered.time,
+        }
+    }
+
+    /// The request that was answered at `sequence`.
+    pub(crate) fn answered(self, sequence: Sequence) -> AnsweredRequest {
+        AnsweredRequest {
+            key: self.key,
+            payload_hash: self.payload_hash,
+            sequence,
+            time: self.time,
+        }
+    }
+}
+
+impl Row for Answers {
+    const TABLE: Table = Table::AnsweredRequests;
+    type Key = Sequence;
+}
+
+impl Stored for Answers {
+    type Record = AnsweredRecord;
+
+    fn to_record(&self) -> AnsweredRecord {
+        AnsweredRecord {
+            key_high: (self.key.0 >> 64) as u64,
+            key_low: self.key.0 as u64,
+            payload_hash: self.payload_hash,
+            time_ms: self.time.0,
+        }
+    }
+
+    fn from_record(record: AnsweredRecord) -> Result<Self, RecordProblem> {
+        Ok(Answers {
+            key: RequestKey(u128::from(record.key_high) << 64 | u128::from(record.key_low)),
+            payload_hash: record.payload_hash,
+            time: Time(record.time_ms),
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct FormerRequestRecord {
     #[prost(fixed64, tag = "1")]
     payload_hash: u64,
     #[prost(uint64, tag = "2")]
@@ -73,24 +140,44 @@ pub(crate) struct RequestRecord {
     time_ms: i64,
 }
 
-impl Row for AnsweredRequest {
+/// Where the answer to a request is, as format 1 has it: a row a request key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FormerRequest {
+    payload_hash: u64,
+    sequence: Sequence,
+    time: Time,
+}
+
+impl FormerRequest {
+    /// The request of `key`.
+    pub(crate) fn answered(self, key: RequestKey) -> AnsweredRequest {
+        AnsweredRequest {
+            key,
+            payload_hash: self.payload_hash,
+            sequence: self.sequence,
+            time: self.time,
+        }
+    }
+}
+
+impl Row for FormerRequest {
     const TABLE: Table = Table::Requests;
     type Key = RequestKey;
 }
 
-impl Stored for AnsweredRequest {
-    type Record = RequestRecord;
+impl Stored for FormerRequest {
+    type Record = FormerRequestRecord;
 
-    fn to_record(&self) -> RequestRecord {
-        RequestRecord {
+    fn to_record(&self) -> FormerRequestRecord {
+        FormerRequestRecord {
             payload_hash: self.payload_hash,
             sequence: self.sequence.0,
             time_ms: self.time.0,
         }
     }
 
-    fn from_record(record: RequestRecord) -> Result<Self, RecordProblem> {
-        Ok(AnsweredRequest {
+    fn from_record(record: FormerRequestRecord) -> Result<Self, RecordProblem> {
+        Ok(FormerRequest {
             payload_hash: record.payload_hash,
             sequence: Sequence(record.sequence),
             time: Time(record.time_ms),

@@ -23,6 +23,8 @@ pub(crate) struct CountersRecord {
     transactions: u64,
     #[prost(uint64, tag = "6")]
     provisional: u64,
+    #[prost(uint64, tag = "7")]
+    request_window_start: u64,
 }
 
 impl Stored for Counters {
@@ -36,6 +38,7 @@ impl Stored for Counters {
             next_reservation: self.next_reservation,
             transactions: self.transactions,
             provisional: self.provisional,
+            request_window_start: self.request_window_start.0,
         }
     }
 
@@ -47,6 +50,7 @@ impl Stored for Counters {
             next_reservation: record.next_reservation,
             transactions: record.transactions,
             provisional: record.provisional,
+            request_window_start: Sequence(record.request_window_start),
         })
     }
 }

@@ -12,22 +12,39 @@ const UNFINISHED: &str = "FORMAT.new";
 /// There from the first to the last moment of a restore; renaming it to `FORMAT` is what makes the restore count.
 const RESTORING: &str = "FORMAT.restoring";
 const FORMAT_1: &str = "tillside data directory, format 1\n";
+const FORMAT_2: &str = "tillside data directory, format 2\n";
+
+/// The format of a directory that this version can open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The first.
+    One,
+    /// The one this version writes, [`crate::FORMAT_VERSION`].
+    Present,
+}
 
 /// Checks the directory, and makes it where there is none or an empty one.
-pub(super) fn ensure(directory: &Path) -> Result<(), OpenError> {
+pub(super) fn ensure(directory: &Path) -> Result<Format, OpenError> {
     fs::create_dir_all(directory).map_err(|e| failed(directory, &e))?;
-    if is_present(directory)? {
-        return Ok(());
+    if let Some(format) = format_of(directory)? {
+        return Ok(format);
     }
     refuse_foreign(directory)?;
-    create(directory, UNFINISHED).map_err(|e| failed(&directory.join(FILE), &e))?;
-    publish(directory, UNFINISHED).map_err(|e| failed(&directory.join(FILE), &e))
+    say_present(directory)?;
+    Ok(Format::Present)
+}
+
+/// Says that the directory is of the present format.
+pub(super) fn say_present(directory: &Path) -> Result<(), OpenError> {
+    create(directory, UNFINISHED)
+        .and_then(|()| publish(directory, UNFINISHED))
+        .map_err(|e| failed(&directory.join(FILE), &e))
 }
 
 /// Checks the directory and changes nothing.
-pub(super) fn check(directory: &Path) -> Result<(), OpenError> {
-    if is_present(directory)? {
-        return Ok(());
+pub(super) fn check(directory: &Path) -> Result<Format, OpenError> {
+    if let Some(format) = format_of(directory)? {
+        return Ok(format);
     }
     refuse_unfinished(directory)?;
     Err(OpenError::NotADataDir {
@@ -35,11 +52,12 @@ pub(super) fn check(directory: &Path) -> Result<(), OpenError> {
     })
 }
 
-/// Whether it is a data directory of this format; an error where it is one of another.
-fn is_present(directory: &Path) -> Result<bool, OpenError> {
+/// The format of a data directory; `None` where it is none, an error where this version does not know it.
+fn format_of(directory: &Path) -> Result<Option<Format>, OpenError> {
     let path = directory.join(FILE);
     match fs::read(&path) {
-        Ok(found) if found == FORMAT_1.as_bytes() => Ok(true),
+        Ok(found) if found == FORMAT_2.as_bytes() => Ok(Some(Format::Present)),
+        Ok(found) if found == FORMAT_1.as_bytes() => Ok(Some(Format::One)),
         Ok(found) => {
             let found = String::from_utf8_lossy(&found[..found.len().min(80)])
                 .trim()
@@ -49,7 +67,7 @@ fn is_present(directory: &Path) -> Result<bool, OpenError> {
                 found,
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(&path, &error)),
     }
 }
@@ -104,7 +122,7 @@ pub(super) fn restored(directory: &Path) -> io::Result<()> {
 
 fn create(directory: &Path, name: &str) -> io::Result<()> {
     let mut file = File::create(directory.join(name))?;
-    file.write_all(FORMAT_1.as_bytes())?;
+    file.write_all(FORMAT_2.as_bytes())?;
     file.sync_all()
 }
 

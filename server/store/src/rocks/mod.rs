@@ -4,6 +4,7 @@
 pub mod backup;
 mod folder;
 mod format_file;
+mod migrate;
 mod options;
 pub(crate) mod read_only;
 mod space;
@@ -14,12 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rocksdb::{
-    Cache, ColumnFamily, DB, DBRawIterator, ReadOptions, SnapshotWithThreadMode, WriteBatch,
-    WriteOptions,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, ReadOptions,
+    SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 use tillside_engine::ids::Sequence;
 
 use self::backup::BackupHandle;
+use self::format_file::Format;
 use crate::batch::Batch;
 use crate::digest::SnapshotDigest;
 use crate::error::{LogError, OpenError, StoreError};
@@ -77,6 +79,7 @@ pub struct RocksLog {
     path: PathBuf,
     /// When the database was last asked about its background work.
     asked: Instant,
+    migrated: bool,
 }
 
 impl RocksLog {
@@ -86,8 +89,8 @@ impl RocksLog {
     /// [`OpenError`], each with what to do.
     pub fn open(directory: impl AsRef<Path>, options: OpenOptions) -> Result<RocksLog, OpenError> {
         let directory = directory.as_ref();
-        format_file::ensure(directory)?;
-        Self::open_formatted(directory, options)
+        let format = format_file::ensure(directory)?;
+        Self::open_formatted(directory, format, options)
     }
 
     /// Opens a data directory that is there already; makes none.
@@ -99,13 +102,17 @@ impl RocksLog {
         options: OpenOptions,
     ) -> Result<RocksLog, OpenError> {
         let directory = directory.as_ref();
-        format_file::check(directory)?;
-        Self::open_formatted(directory, options)
+        let format = format_file::check(directory)?;
+        Self::open_formatted(directory, format, options)
     }
 
     /// Opens what says by its `FORMAT` that it is a data directory, or is about to.
-    fn open_formatted(directory: &Path, options: OpenOptions) -> Result<RocksLog, OpenError> {
-        let db = Arc::new(open_database(directory, &options)?);
+    fn open_formatted(
+        directory: &Path,
+        format: Format,
+        options: OpenOptions,
+    ) -> Result<RocksLog, OpenError> {
+        let mut db = Arc::new(open_database(directory, &options)?);
         let tables = RocksTables {
             db: Arc::clone(&db),
         };
@@ -130,6 +137,10 @@ impl RocksLog {
                     .map_err(OpenError::Store)
             },
         )?;
+        drop(tables);
+        // Only what adds up is brought to another format.
+        let exclusive = Arc::get_mut(&mut db).expect("nobody else has it yet");
+        migrate::migrate(directory, exclusive, format, |_| Ok(()))?;
         // From here on this end is what counts, durably: also where a loss was accepted.
         let mark = Mark::open(directory, position).map_err(OpenError::Mark)?;
         Ok(RocksLog {
@@ -142,7 +153,13 @@ impl RocksLog {
             head: Arc::new(Mutex::new(head)),
             path: directory.join(DATABASE),
             asked: Instant::now(),
+            migrated: format != Format::Present,
         })
+    }
+
+    /// Whether opening brought the directory from an earlier format to the present one.
+    pub fn was_migrated(&self) -> bool {
+        self.migrated
     }
 
     /// How it was found: whole, or shorter than what was acknowledged and accepted as that.
@@ -238,6 +255,23 @@ impl Log for RocksLog {
 
     fn position(&self) -> Position {
         self.position
+    }
+
+    fn forget_requests(&mut self, before: Sequence) -> Result<(), LogError> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(LogError::Stopped);
+        }
+        let table = Table::AnsweredRequests;
+        let failed = |message: String| LogError::Write { message };
+        let family = family(&self.db, table).map_err(|e| failed(e.to_string()))?;
+        // Only files that lie before it whole, which costs no write a row; the rest is never read again either.
+        let from = Sequence(0).to_bytes();
+        let deleted = self
+            .db
+            .delete_file_in_range_cf(family, &from, &before.to_bytes());
+        deleted
+            .inspect_err(|_| self.stop())
+            .map_err(|e| failed(e.into_string()))
     }
 
     fn upkeep(&mut self) -> Result<(), LogError> {
@@ -484,31 +518,37 @@ fn open_database(directory: &Path, options: &OpenOptions) -> Result<DB, OpenErro
     let path = directory.join(DATABASE);
     let env = options::background();
     let database = options::database(env.as_ref());
-    refuse_unknown_tables(directory, &path, &database)?;
+    let there = tables_of(directory, &path, &database)?;
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    DB::open_cf_descriptors(&database, &path, options::tables(&cache))
-        .map_err(|e| not_opened(directory, e))
+    let mut tables = options::tables(&cache);
+    let former = migrate::FORMER
+        .iter()
+        .filter(|table| there.contains(&table.name().to_owned()));
+    tables.extend(
+        former.map(|table| ColumnFamilyDescriptor::new(table.name(), rocksdb::Options::default())),
+    );
+    DB::open_cf_descriptors(&database, &path, tables).map_err(|e| not_opened(directory, e))
 }
 
-/// A later version may have added tables; opening without them would leave them behind.
-fn refuse_unknown_tables(
+/// The tables there are. A later version may have added some; opening without them would leave them behind.
+fn tables_of(
     directory: &Path,
     database: &Path,
     options: &rocksdb::Options,
-) -> Result<(), OpenError> {
+) -> Result<Vec<String>, OpenError> {
     // RocksDB's file that names its present state: without it there is no database yet.
     if !database.join("CURRENT").exists() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let names = DB::list_cf(options, database).map_err(|e| not_opened(directory, e))?;
-    let known =
-        |name: &str| name == "default" || Table::ALL.iter().any(|table| table.name() == name);
-    match names.into_iter().find(|name| !known(name)) {
+    let all = || Table::ALL.iter().chain(&migrate::FORMER);
+    let known = |name: &str| name == "default" || all().any(|table| table.name() == name);
+    match names.iter().find(|name| !known(name)) {
         Some(table) => Err(OpenError::UnknownTable {
             path: directory.to_owned(),
-            table,
+            table: table.clone(),
         }),
-        None => Ok(()),
+        None => Ok(names),
     }
 }
 

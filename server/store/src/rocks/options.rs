@@ -82,16 +82,20 @@ fn table(table: Table, cache: &Cache) -> Options {
     // flushed and one behind it are room for a slow disk before the writer has to wait.
     let hot = matches!(
         table,
-        Table::Log | Table::Stock | Table::Histories | Table::BusinessKeys | Table::Requests
+        Table::Log
+            | Table::Stock
+            | Table::Histories
+            | Table::BusinessKeys
+            | Table::AnsweredRequests
     );
     options.set_write_buffer_size(if hot { 16 * MIB } else { 4 * MIB });
     options.set_max_write_buffer_number(4);
-    // These are in the engine's memory whole and never read here while serving, and their keys are scattered. A skip list
+    // These are in the engine's memory whole and never read here while serving, and most of their keys are scattered. A skip list
     // would look for the place of each; a vector appends and is sorted when it is flushed, by a background thread: the
     // append of a ten-line sale takes a third of the time. (A snapshot's scan sorts a copy, a few megabytes.)
     if matches!(
         table,
-        Table::Stock | Table::BusinessKeys | Table::Requests | Table::Identifiers
+        Table::Stock | Table::BusinessKeys | Table::AnsweredRequests | Table::Identifiers
     ) {
         options.set_memtable_factory(MemtableFactory::Vector);
     }

@@ -34,7 +34,11 @@ pub(crate) struct ReadOnlyLog {
 impl ReadOnlyLog {
     /// Opens a data directory that no process has open.
     pub(crate) fn of_data_directory(directory: &Path) -> Result<Self, OpenError> {
-        format_file::check(directory)?;
+        if format_file::check(directory)? != format_file::Format::Present {
+            return Err(OpenError::FormerFormat {
+                path: directory.to_owned(),
+            });
+        }
         let lock = lock(directory)?;
         Self::open(directory, lock)
     }
@@ -50,8 +54,7 @@ impl ReadOnlyLog {
         }
         let env = options::background();
         let database = options::database(env.as_ref());
-        super::refuse_unknown_tables(directory, &path, &database)?;
-        let names = DB::list_cf(&database, &path).map_err(|e| not_opened(directory, e))?;
+        let names = super::tables_of(directory, &path, &database)?;
         let mut present = [false; TABLE_SLOTS];
         for table in Table::ALL {
             present[usize::from(table.number())] = names.iter().any(|name| name == table.name());
