@@ -309,8 +309,9 @@ impl Tour {
             }),
             ..Default::default()
         };
-        let _: v1::CreateCustomerResponse =
-            self.change("CustomerService/CreateCustomer", &draft).await?;
+        let _: v1::CreateCustomerResponse = self
+            .change("CustomerService/CreateCustomer", &draft)
+            .await?;
         self.receipts("2026-11-03", 26 * 3600 + 60).await?;
         self.holds("today").await?;
         self.checkout("checkout-today", 1, false).await?;
@@ -399,8 +400,9 @@ impl Tour {
                 preferred_store_id: "0101".into(),
                 segments: vec!["families".into()],
             };
-            let _: v1::CreateCustomerResponse =
-                self.change("CustomerService/CreateCustomer", &draft).await?;
+            let _: v1::CreateCustomerResponse = self
+                .change("CustomerService/CreateCustomer", &draft)
+                .await?;
         }
         let update = v1::UpdateCustomerRequest {
             request_id: self.request_id(),
@@ -474,7 +476,9 @@ impl Tour {
             safety_stock: pieces(1),
             ..Default::default()
         };
-        let _: v1::StockLevel = self.change("InventoryService/SetStockCount", &count).await?;
+        let _: v1::StockLevel = self
+            .change("InventoryService/SetStockCount", &count)
+            .await?;
         Ok(())
     }
 
@@ -529,11 +533,35 @@ impl Tour {
         };
         use v1::TransactionType::{Return, Sale};
         let payloads = vec![
-            Payload::Transaction(receipt(1, "0101", Sale, line("000451", 2, 500, ""), &["CARD0001"])),
-            Payload::Transaction(receipt(2, "0101", Sale, line("000452", 1, 350, ""), &["CARD7777"])),
+            Payload::Transaction(receipt(
+                1,
+                "0101",
+                Sale,
+                line("000451", 2, 500, ""),
+                &["CARD0001"],
+            )),
+            Payload::Transaction(receipt(
+                2,
+                "0101",
+                Sale,
+                line("000452", 1, 350, ""),
+                &["CARD7777"],
+            )),
             Payload::Transaction(receipt(3, "0102", Sale, line("unheard-of", 1, 99, ""), &[])),
-            Payload::Transaction(receipt(4, "0999", Sale, line("000453", 1, 450, ""), &["CARD0002"])),
-            Payload::Transaction(receipt(5, "0101", Return, line("000451", 1, -250, ""), &["CARD0001"])),
+            Payload::Transaction(receipt(
+                4,
+                "0999",
+                Sale,
+                line("000453", 1, 450, ""),
+                &["CARD0002"],
+            )),
+            Payload::Transaction(receipt(
+                5,
+                "0101",
+                Return,
+                line("000451", 1, -250, ""),
+                &["CARD0001"],
+            )),
             Payload::StockAdjustment(v1::StockAdjusted {
                 sku: "000454".into(),
                 store_id: "0201".into(),
@@ -611,7 +639,9 @@ impl Tour {
         let released = self.reserve(&order("released"), &[("000454", 1)]).await?;
         self.reserve(&order("replaced"), &[("000451", 1)]).await?;
         self.reserve(&order("replaced"), &[("000451", 4)]).await?;
-        let handed_over = self.reserve(&order("handed-over"), &[("000452", 1)]).await?;
+        let handed_over = self
+            .reserve(&order("handed-over"), &[("000452", 1)])
+            .await?;
         for id in [&confirmed, &handed_over] {
             let request = v1::ConfirmReservationRequest {
                 request_id: self.request_id(),
@@ -713,10 +743,20 @@ impl Tour {
                 asked.push(recorded);
             }};
         }
-        ask!("CatalogService/ListStores", ListStoresResponse, v1::ListStoresRequest::default());
-        ask!("CatalogService/ListProducts", ListProductsResponse, v1::ListProductsRequest::default());
+        ask!(
+            "CatalogService/ListStores",
+            ListStoresResponse,
+            v1::ListStoresRequest::default()
+        );
+        ask!(
+            "CatalogService/ListProducts",
+            ListProductsResponse,
+            v1::ListProductsRequest::default()
+        );
         let scanned = v1::GetProductRequest {
-            item: Some(v1::get_product_request::Item::ScannedCode("8001234567897".into())),
+            item: Some(v1::get_product_request::Item::ScannedCode(
+                "8001234567897".into(),
+            )),
         };
         ask!("CatalogService/GetProduct", GetProductResponse, scanned);
         let offers = v1::ListOffersRequest {
@@ -737,7 +777,11 @@ impl Tour {
                 view: v1::ProfileView::Full.into(),
                 ..Default::default()
             };
-            ask!("CustomerService/RecognizeCustomer", RecognizeCustomerResponse, recognize);
+            ask!(
+                "CustomerService/RecognizeCustomer",
+                RecognizeCustomerResponse,
+                recognize
+            );
         }
         let cells = STORES.iter().flat_map(|(store, _, _)| {
             SKUS.map(|sku| v1::GetAvailabilityRequest {
@@ -748,12 +792,20 @@ impl Tour {
         let levels = v1::BatchGetAvailabilityRequest {
             requests: cells.collect(),
         };
-        ask!("InventoryService/BatchGetAvailability", BatchGetAvailabilityResponse, levels);
+        ask!(
+            "InventoryService/BatchGetAvailability",
+            BatchGetAvailabilityResponse,
+            levels
+        );
         for id in &self.reservations {
             let reservation = v1::GetReservationRequest {
                 reservation_id: id.clone(),
             };
-            ask!("FulfillmentService/GetReservation", Reservation, reservation);
+            ask!(
+                "FulfillmentService/GetReservation",
+                Reservation,
+                reservation
+            );
         }
         let plan = v1::PlanFulfillmentRequest {
             origin: florence(),

@@ -12,8 +12,10 @@ use tonic::transport::Channel;
 pub mod books;
 pub mod calls;
 pub mod clerk;
+pub mod histories;
 pub mod raw;
 pub mod shelf;
+pub mod small_world;
 pub mod worlds;
 
 /// The folder of the built binaries: the one this test runs from, without `deps`.
