@@ -24,11 +24,15 @@ pub struct StoreId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReservationId(pub u64);
 
-/// Keyed hash of a normalised identifier: the identifier index holds no personal data.
+/// Keyed hash of a normalised identifier: the identifier index holds no personal data. Packed, because a hash aligned to 16
+/// bytes makes its row in a table of tens of millions a third larger.
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentifierHash(pub u128);
 
-/// Hash of a business key, (source, event id) or the receipt's own key; kept as long as the fact.
+/// Hash of a business key, (source, event id) or the receipt's own key; kept as long as the fact. Packed, as
+/// [`IdentifierHash`] is.
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BusinessKey(pub u128);
 
