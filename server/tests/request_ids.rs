@@ -310,6 +310,10 @@ impl Log for Gated {
         self.log.iterate(from)
     }
 
+    fn head(&self) -> Position {
+        self.log.head()
+    }
+
     fn position(&self) -> Position {
         self.log.position()
     }

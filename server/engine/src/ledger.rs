@@ -75,6 +75,7 @@ pub fn movements(event: &Event, book: &mut impl FnMut(Movement)) {
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }
+        | Event::RequestWindowMoved { .. }
         | Event::CheckoutForgotten { .. } => {}
     }
 }

@@ -64,12 +64,7 @@ pub fn of_tables(tables: &impl Tables) -> Result<StateDigest, StoreError> {
     let mut digest = Digest::new(&counters);
     for table in Table::ALL.into_iter().filter(|table| hashed(*table)) {
         digest.start(table);
-        // Requests before the window's start may still be on disk, and are forgotten all the same.
-        let from = match table {
-            Table::AnsweredRequests => counters.request_window_start.to_bytes(),
-            _ => Vec::new(),
-        };
-        let mut cursor = tables.cursor(table, &from, None)?;
+        let mut cursor = tables.cursor(table, &first_key(table, &counters), None)?;
         while let Some((key, value)) = cursor.next()? {
             frame::payload(table, key, value)?;
             digest.row(key, value);
@@ -77,6 +72,15 @@ pub fn of_tables(tables: &impl Tables) -> Result<StateDigest, StoreError> {
         digest.end();
     }
     Ok(digest.finish(&counters))
+}
+
+/// Where the rows of a table begin that count. Requests before the window's start may still be on disk, and are forgotten all
+/// the same.
+pub(crate) fn first_key(table: Table, counters: &Counters) -> Vec<u8> {
+    match table {
+        Table::AnsweredRequests => counters.request_window_start.to_bytes(),
+        _ => Vec::new(),
+    }
 }
 
 /// The digest of a state in memory, which must not change meanwhile: every entity is encoded as its row would be.

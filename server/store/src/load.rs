@@ -17,6 +17,7 @@ use tillside_engine::sale::QuarantinedLine;
 use tillside_engine::state::{Counters, State, lock, write};
 use tillside_engine::stock::StockLevel;
 
+use crate::digest::first_key;
 use crate::error::{RecordProblem, StoreError};
 use crate::frame;
 use crate::log::{Log, Position};
@@ -200,7 +201,7 @@ fn plan(tables: &impl Tables, counters: &Counters) -> Result<Vec<Unit>, StoreErr
     // Requests are read in their order, so in one piece: it begins first.
     let mut units = vec![Unit {
         table: Table::AnsweredRequests,
-        from: counters.request_window_start.to_bytes(),
+        from: first_key(Table::AnsweredRequests, counters),
         to: None,
     }];
     // Stock keys begin with the product, and product numbers are dense.

@@ -143,7 +143,8 @@ fn digest_of_format_1(tables: &impl Tables) -> String {
         }
         hasher.update(&(rows.len() as u64).to_le_bytes());
     };
-    let meta = &rows(tables, Table::Meta)[0].1;
+    let meta = rows(tables, Table::Meta);
+    let (_, meta) = meta.iter().find(|(key, _)| key == b"state").expect("a row");
     let meta = Meta::decode(payload(meta)).expect("the counters row");
     let counters = meta.counters.expect("counters").encode_to_vec();
     table(Table::Meta.number(), &vec![(Vec::new(), counters)]);

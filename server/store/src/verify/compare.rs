@@ -4,7 +4,7 @@
 use tillside_engine::state::Counters;
 
 use super::Report;
-use crate::digest::RowSink;
+use crate::digest::{RowSink, first_key};
 use crate::error::{RESTORE, StoreError};
 use crate::load::read_meta;
 use crate::rocks::read_only::ReadOnlyLog;
@@ -14,6 +14,7 @@ use crate::table::{Cursor, Table, Tables};
 pub(super) struct Compare<'a> {
     log: &'a ReadOnlyLog,
     report: &'a mut Report,
+    counters: Counters,
     table: Table,
     cursor: Option<Box<dyn Cursor + 'a>>,
     /// The next stored row.
@@ -25,6 +26,7 @@ impl<'a> Compare<'a> {
         Compare {
             log,
             report,
+            counters: Counters::default(),
             table: Table::Meta,
             cursor: None,
             stored: None,
@@ -33,6 +35,7 @@ impl<'a> Compare<'a> {
 
     /// The counters, which are in no table of rows.
     pub(super) fn counters(&mut self, replayed: &Counters) {
+        self.counters = *replayed;
         match read_meta(self.log) {
             Ok(meta) => {
                 let stored = meta.map(|meta| meta.counters).unwrap_or_default();
@@ -74,7 +77,10 @@ impl<'a> Compare<'a> {
 impl RowSink for Compare<'_> {
     fn start(&mut self, table: Table) {
         self.table = table;
-        match self.log.cursor(table, &[], None) {
+        match self
+            .log
+            .cursor(table, &first_key(table, &self.counters), None)
+        {
             Ok(cursor) => self.cursor = Some(cursor),
             Err(error) => drop(self.failed(&error)),
         }
