@@ -1,4 +1,7 @@
-//! What every log must do, whatever it is made of: one suite, run against each implementation.
+//! What every log must do, whatever it is made of: one suite, run against each implementation. `damage` is what it must
+//! do where the medium did not keep what was written.
+
+mod damage;
 
 use std::sync::Arc;
 
@@ -33,12 +36,37 @@ pub trait Place {
     ///
     /// # Errors
     /// As the implementation has them.
-    fn open(&self) -> Result<Self::Log, OpenError>;
+    fn open(&self) -> Result<Self::Log, OpenError> {
+        self.open_with(None)
+    }
+
+    /// Opens it, and accepts that what was acknowledged after a sequence is lost.
+    ///
+    /// # Errors
+    /// As the implementation has them.
+    fn open_accepting(&self, after: u64) -> Result<Self::Log, OpenError> {
+        self.open_with(Some(after))
+    }
+
+    /// One of the two above.
+    ///
+    /// # Errors
+    /// As the implementation has them.
+    fn open_with(&self, accept_loss_after: Option<u64>) -> Result<Self::Log, OpenError>;
 
     /// The digest of what is on disk, where the implementation can give it; the default reads the tables.
     fn digest(&self, log: &Self::Log) -> String {
         of_tables(log).expect("tables of a test can be read").hex
     }
+
+    /// A row as it is stored. Nobody has the place open meanwhile; so below.
+    fn row(&self, table: Table, key: &[u8]) -> Option<Vec<u8>>;
+
+    /// Puts a row, or removes it, behind the log's back.
+    fn put_row(&self, table: Table, key: &[u8], value: Option<Vec<u8>>);
+
+    /// From now on a read of stored rows gets fewer bytes than were written.
+    fn shorten_reads(&self);
 }
 
 /// Runs every check, each in a place of its own.
@@ -55,6 +83,7 @@ pub fn check<P: Place>(place: impl Fn() -> P) {
     an_empty_batch_writes_nothing(&place());
     folds_its_oldest_records_into_openings(&place());
     a_fold_that_is_cut_short_is_taken_up_again(&place());
+    damage::check(&place);
 }
 
 /// A state, its builder and the commands so far.

@@ -51,16 +51,25 @@ pub(crate) fn checksum(value: &[u8]) -> u32 {
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
+/// The value with another format and a checksum that agrees: what a later version would write, for tests. A value
+/// without a frame stays as it is.
+pub(crate) fn with_version(table: Table, key: &[u8], value: &[u8], version: u8) -> Vec<u8> {
+    let body = value.split_last_chunk::<CHECKSUM_BYTES>().map(|v| v.0);
+    match body.and_then(|body| body.split_first()) {
+        Some((_, payload)) => framed(table, key, version, payload),
+        None => value.to_vec(),
+    }
+}
+
+fn framed(table: Table, key: &[u8], version: u8, payload: &[u8]) -> Vec<u8> {
+    let body = [&[version], payload].concat();
+    let crc = crc32c::crc32c(&[&[table.number()], key, &body].concat());
+    [body, crc.to_le_bytes().to_vec()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A value with everything right but the format.
-    fn framed(table: Table, key: &[u8], version: u8, payload: &[u8]) -> Vec<u8> {
-        let body = [&[version], payload].concat();
-        let crc = crc32c::crc32c(&[&[table.number()], key, &body].concat());
-        [body, crc.to_le_bytes().to_vec()].concat()
-    }
 
     #[test]
     fn a_later_format_is_named_and_not_taken_for_damage() {
