@@ -40,7 +40,7 @@ pub enum SubmitError {
 }
 
 /// Answers to one submission of the bulk lane, in order.
-pub(super) type BulkAnswers = Vec<Result<Answer, Rejection>>;
+pub type BulkAnswers = Vec<Result<Answer, Rejection>>;
 
 /// Something finished, to be told to the task that waits.
 pub(super) enum Completion {
@@ -53,7 +53,6 @@ pub(super) enum Completion {
         BulkAnswers,
         OwnedSemaphorePermit,
     ),
-    Clock(oneshot::Sender<Time>, Time),
 }
 
 impl Completion {
@@ -65,7 +64,6 @@ impl Completion {
                 drop(to.send(answers));
                 drop(room);
             }
-            Completion::Clock(to, now) => drop(to.send(now)),
         }
     }
 }

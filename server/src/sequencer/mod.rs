@@ -1,7 +1,9 @@
 //! The one writer. Commands from all runtimes meet in two bounded lanes; one thread decides them in order, writes them
-//! with one sync a batch, and only then lets the answers go. `core` is that logic without threads; `thread` runs it.
+//! with one sync a batch, and only then lets the answers go. `core` and `batching` are that logic without threads; `thread`
+//! runs it.
 //! `residency` is what it has to add where not all customers are in memory, `cold` its threads.
 
+mod batching;
 mod cold;
 mod core;
 mod handle;
@@ -9,7 +11,8 @@ mod residency;
 mod sieve;
 mod thread;
 
+pub use self::batching::{Batching, BulkShare, Finished};
 pub use self::core::{Core, RequestStamp, Submission};
-pub use self::handle::{Answer, SequencerHandle, SubmitError};
+pub use self::handle::{Answer, BulkAnswers, SequencerHandle, SubmitError};
 pub use self::residency::{Delivery, Load, READS_HINTED_MAX, Ready, Ticket};
 pub use self::thread::{SequencerOptions, SequencerThread, start};

@@ -1,7 +1,6 @@
 //! The thread that runs the core. It parks when idle, collects without delay, and ends for good at the first failed
 //! write: whoever waits then is told that nothing can be promised.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,19 +8,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Select, bounded};
-use tillside_engine::command::{Command, Ingest};
 use tillside_engine::decide::Rules;
 use tillside_engine::reject::Rejection;
 use tillside_engine::state::State;
 use tillside_store::{Log, Profiles};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::batching::{Batching, Finished};
 use super::cold::Cold;
-use super::core::{Core, Submission};
+use super::core::Core;
 use super::handle::{
-    BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
+    Answer, BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
 };
-use super::residency::Ticket;
 use crate::clock::Clock;
 use crate::disk::Room;
 
@@ -114,16 +112,13 @@ pub fn start(
     let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
     let lanes = vec![None];
     let mut runner = Runner {
-        core,
+        batching: Batching::new(core, options),
         clock,
-        options,
         interactive: interactive_work,
         bulk: bulk_work,
         controls,
         shared: Arc::clone(&shared),
         lanes,
-        partial: None,
-        finished: Vec::new(),
         stopping: false,
         cold,
     };
@@ -167,30 +162,24 @@ impl SequencerThread {
     }
 }
 
-/// A bulk message on its way through several batches.
-struct Partial {
-    events: VecDeque<Ingest>,
-    answers: BulkAnswers,
-    lane: u32,
-    to: tokio::sync::oneshot::Sender<BulkAnswers>,
-    /// Its place in the lane, given back with the answer.
-    room: tokio::sync::OwnedSemaphorePermit,
-    /// Its next event needs customers who are on their way. The lane waits with it: the order of events is kept.
-    waits: Option<Ticket>,
-}
+/// Where the answers of a bulk message go, with its place in the lane, given back with them.
+type BulkTicket = (
+    u32,
+    oneshot::Sender<BulkAnswers>,
+    tokio::sync::OwnedSemaphorePermit,
+);
+
+/// Where the answer of an interactive command goes.
+type OneTicket = (u32, oneshot::Sender<Result<Answer, Rejection>>);
 
 struct Runner {
-    core: Core,
+    batching: Batching<OneTicket, BulkTicket>,
     clock: Clock,
-    options: SequencerOptions,
     interactive: Receiver<OneWork>,
     bulk: Receiver<ManyWork>,
     controls: Receiver<Control>,
     shared: Arc<Shared>,
     lanes: Vec<Lane>,
-    partial: Option<Partial>,
-    /// Answers of this batch, by lane.
-    finished: Vec<(u32, Completion)>,
     stopping: bool,
     /// Where not all customers are in memory.
     cold: Option<Cold>,
@@ -201,43 +190,48 @@ impl Runner {
         loop {
             self.wait();
             let now = self.clock.now();
-            let mut more_due = self.core.fire_timers(now);
+            let mut more_due = self.batching.core.fire_timers(now);
             self.take_up_parked(now);
             let tills = self.take_interactive(now);
             self.take_bulk(now, tills);
+            let core = &mut self.batching.core;
             if let Some(cold) = &mut self.cold {
-                cold.send_out(&mut self.core);
+                cold.send_out(core);
             }
-            if let Some(to) = self.take_controls() {
+            let clock_moved = self.take_controls();
+            let core = &mut self.batching.core;
+            if clock_moved.is_some() {
                 while more_due
-                    || !self.core.is_full()
-                        && self
-                            .core
+                    || !core.is_full()
+                        && core
                             .state()
                             .next_timer()
                             .is_some_and(|due| due <= self.clock.now())
                 {
-                    self.core.commit()?;
-                    more_due = self.core.fire_timers(self.clock.now());
+                    core.commit()?;
+                    more_due = core.fire_timers(self.clock.now());
                 }
-                self.finished
-                    .push((0, Completion::Clock(to, self.clock.now())));
             }
-            metrics::histogram!("tillside_batch_commands").record(self.core.batch_records() as f64);
-            self.core.commit()?;
+            metrics::histogram!("tillside_batch_commands").record(core.batch_records() as f64);
+            core.commit()?;
             if let Some(cold) = &self.cold {
-                cold.show(&self.core);
+                cold.show(core);
             }
-            self.core.upkeep()?;
+            core.upkeep()?;
             self.shared
                 .durable
-                .store(self.core.state().snapshot_sequence().0, Ordering::Release);
+                .store(core.state().snapshot_sequence().0, Ordering::Release);
             self.tell();
-            let queued =
-                !self.interactive.is_empty() || !self.bulk.is_empty() || self.partial.is_some();
+            if let Some(to) = clock_moved {
+                // Who asked may have gone.
+                let _ = to.send(self.clock.now());
+            }
+            let queued = !self.interactive.is_empty()
+                || !self.bulk.is_empty()
+                || self.batching.has_partial();
             let queued = queued || self.cold.as_ref().is_some_and(Cold::is_waited_for);
             if self.stopping && !queued {
-                return self.core.upkeep();
+                return self.batching.core.upkeep();
             }
         }
     }
@@ -249,24 +243,23 @@ impl Runner {
             || self.bulk.try_recv().is_ok()
             || self.controls.try_recv().is_ok()
         {}
-        self.partial = None;
-        self.finished.clear();
+        self.batching.give_up();
     }
 
     /// Parks until there is work or a timer, a second at most.
     fn wait(&self) {
-        let bulk_waits = self.partial.as_ref().is_some_and(|p| p.waits.is_some());
+        let bulk_waits = self.batching.bulk_waits();
         let tills_wait = self.cold.as_ref().is_some_and(Cold::is_waited_for);
-        if (self.partial.is_some() && !bulk_waits) || (self.stopping && !bulk_waits && !tills_wait)
-        {
+        let bulk_goes_on = self.batching.has_partial() && !bulk_waits;
+        if bulk_goes_on || (self.stopping && !bulk_waits && !tills_wait) {
             return;
         }
-        let until_timer = self
-            .core
+        let core = &self.batching.core;
+        let until_timer = core
             .state()
             .next_timer()
             .map(|due| (due.0 - self.clock.now().0).max(0) as u64);
-        let timer_counts = !self.clock.is_simulated() && !self.core.is_full();
+        let timer_counts = !self.clock.is_simulated() && !core.is_full();
         let timeout = until_timer
             .filter(|_| timer_counts)
             .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
@@ -278,8 +271,8 @@ impl Runner {
             select.recv(&self.bulk);
         }
         if let Some(cold) = &self.cold {
-            cold.select(&self.core, &mut select);
-            timeout = Cold::sleep_max(&self.core).map_or(timeout, |max| max.min(timeout));
+            cold.select(core, &mut select);
+            timeout = Cold::sleep_max(core).map_or(timeout, |max| max.min(timeout));
         }
         // Whatever woke it, the lanes are looked at.
         let _ = select.ready_timeout(timeout);
@@ -287,7 +280,7 @@ impl Runner {
 
     fn take_interactive(&mut self, now: tillside_engine::units::Time) -> bool {
         let mut taken = 0;
-        while taken < self.options.batch_commands
+        while taken < self.batching.options.batch_commands
             && let Ok(work) = self.interactive.try_recv()
         {
             self.decide_or_park(work, now);
@@ -297,28 +290,22 @@ impl Runner {
     }
 
     fn decide_or_park(&mut self, work: OneWork, now: tillside_engine::units::Time) {
+        let core = &mut self.batching.core;
         if let Some(cold) = &mut self.cold
-            && !self.core.missing(&work.submission).is_empty()
+            && !core.missing(&work.submission).is_empty()
         {
-            return cold.keep(self.core.park(&work.submission.command), work);
+            return cold.keep(core.park(&work.submission.command), work);
         }
-        let answer = self.core.submit(&work.submission, now);
-        self.finished
-            .push((work.lane, Completion::One(work.to, answer)));
+        self.batching
+            .take_one(&work.submission, (work.lane, work.to), now);
     }
 
     /// Takes in what was read from disk, and takes up the commands that waited for it.
     fn take_up_parked(&mut self, now: tillside_engine::units::Time) {
         let Some(cold) = &mut self.cold else { return };
-        cold.take_in(&mut self.core);
-        while let Some(ready) = self.core.next_ready() {
-            if let Some(partial) = &mut self.partial
-                && partial.waits == Some(ready.ticket)
-            {
-                partial.waits = None;
-                if !ready.readable && partial.events.pop_front().is_some() {
-                    partial.answers.push(Err(Rejection::ProfileUnreadable));
-                }
+        cold.take_in(&mut self.batching.core);
+        while let Some(ready) = self.batching.core.next_ready() {
+            if self.batching.take_up_bulk(&ready) {
                 continue;
             }
             let Some(work) = self.cold.as_mut().and_then(|cold| cold.give(ready.ticket)) else {
@@ -327,85 +314,26 @@ impl Runner {
             if ready.readable {
                 self.decide_or_park(work, now);
             } else {
-                let refused = Err(Rejection::ProfileUnreadable);
-                self.finished
-                    .push((work.lane, Completion::One(work.to, refused)));
+                self.batching
+                    .refuse((work.lane, work.to), Rejection::ProfileUnreadable);
             }
         }
     }
 
     fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) {
-        let share = if tills_wait {
-            self.options.bulk_rows_shared
-        } else {
-            self.options.bulk_rows_alone
+        let mut share = self.batching.bulk_share(tills_wait);
+        let parks = self.cold.is_some();
+        let next = || {
+            let work = self.bulk.try_recv().ok()?;
+            Some((work.events, (work.lane, work.to, work.room)))
         };
-        let limit = self.core.batch_rows() + share;
-        let mut events_left = self.options.bulk_events;
-        while self.core.batch_rows() < limit && events_left > 0 {
-            let Some(mut partial) = self.partial.take().or_else(|| self.next_bulk()) else {
-                return;
-            };
-            while self.core.batch_rows() < limit && events_left > 0 {
-                if self.cold.is_some() {
-                    self.park_next_event(&mut partial);
-                    if partial.waits.is_some() {
-                        self.partial = Some(partial);
-                        return;
-                    }
-                }
-                let Some(event) = partial.events.pop_front() else {
-                    break;
-                };
-                let answer = self
-                    .core
-                    .submit(&Submission::plain(Command::Ingest(Box::new(event))), now);
-                partial.answers.push(answer);
-                events_left -= 1;
-            }
-            if partial.events.is_empty() {
-                let Partial {
-                    answers,
-                    lane,
-                    to,
-                    room,
-                    ..
-                } = partial;
-                self.finished
-                    .push((lane, Completion::Many(to, answers, room)));
-            } else {
-                self.partial = Some(partial);
-            }
-        }
-    }
-
-    /// Parks the message where its next event needs somebody who is not in memory.
-    fn park_next_event(&mut self, partial: &mut Partial) {
-        if partial.waits.is_none()
-            && let Some(event) = partial.events.front()
-            && !self.core.missing_for_event(event).is_empty()
-        {
-            partial.waits = Some(self.core.park_event(event));
-        }
-    }
-
-    fn next_bulk(&self) -> Option<Partial> {
-        let work = self.bulk.try_recv().ok()?;
-        let answers = Vec::with_capacity(work.events.len());
-        Some(Partial {
-            events: work.events.into(),
-            answers,
-            lane: work.lane,
-            to: work.to,
-            room: work.room,
-            waits: None,
-        })
+        while self.batching.take_bulk(&mut share, now, parks, next) {}
     }
 
     /// Takes what is asked of the sequencer itself; answers who waits for the clock.
     fn take_controls(
         &mut self,
-    ) -> Option<tokio::sync::oneshot::Sender<tillside_engine::units::Time>> {
+    ) -> Option<oneshot::Sender<tillside_engine::units::Time>> {
         while let Ok(control) = self.controls.try_recv() {
             match control {
                 Control::Join(lane, sender) => self.join(lane, sender),
@@ -431,7 +359,13 @@ impl Runner {
     fn tell(&mut self) {
         let mut by_lane: Vec<Vec<Completion>> = Vec::new();
         by_lane.resize_with(self.lanes.len(), Vec::new);
-        for (lane, completion) in self.finished.drain(..) {
+        for finished in self.batching.finished() {
+            let (lane, completion) = match finished {
+                Finished::One((lane, to), answer) => (lane, Completion::One(to, answer)),
+                Finished::Many((lane, to, room), answers) => {
+                    (lane, Completion::Many(to, answers, room))
+                }
+            };
             match by_lane.get_mut(lane as usize) {
                 Some(batch) => batch.push(completion),
                 // The runtime's joining is still on its way through `controls`.
