@@ -69,8 +69,8 @@ pub struct Spend {
     pub currency: Currency,
     /// Sales less returns, in minor units.
     pub net_minor: i64,
-    /// Purchases in this currency.
-    pub purchases: u64,
+    /// Purchases in this currency, likewise.
+    pub purchases: i64,
 }
 
 /// The history of a customer, condensed.
@@ -78,8 +78,8 @@ pub struct Spend {
 pub struct History {
     /// Points that can be spent; negative after returns of goods whose points were spent.
     pub points: i64,
-    /// Distinct receipts of sales.
-    pub purchases: u64,
+    /// Receipts of sales, less those undone; negative while the undoing of a sale came before the sale itself.
+    pub purchases: i64,
     /// Spend, sorted by currency.
     pub spend: SmallVec<[Spend; 1]>,
     /// First purchase.
@@ -119,7 +119,7 @@ impl History {
     /// Counts a receipt in. Receipts may come in any order; the result for counts and sums does not depend on it.
     pub fn record(&mut self, purchase: &Purchase<'_>) {
         self.points = self.points.saturating_add(purchase.points);
-        self.purchases = self.purchases.saturating_add_signed(purchase.count);
+        self.purchases = self.purchases.saturating_add(purchase.count);
         for &(currency, minor) in purchase.net {
             self.add_spend(currency, minor, purchase.count);
         }
@@ -159,7 +159,7 @@ impl History {
             Ok(at) => {
                 let spend = &mut self.spend[at];
                 spend.net_minor = spend.net_minor.saturating_add(minor);
-                spend.purchases = spend.purchases.saturating_add_signed(count);
+                spend.purchases = spend.purchases.saturating_add(count);
             }
             Err(at) if self.spend.len() < CURRENCIES_PER_PROFILE_MAX => {
                 self.spend.insert(
@@ -167,7 +167,7 @@ impl History {
                     Spend {
                         currency,
                         net_minor: minor,
-                        purchases: count.max(0) as u64,
+                        purchases: count,
                     },
                 );
             }
@@ -290,6 +290,31 @@ mod tests {
         (day, products.to_vec(), net.to_vec(), count)
     }
 
+    #[test]
+    fn a_sale_undone_counts_nothing_whichever_came_first() {
+        let receipt = |history: &mut History, count: i64| {
+            let net = [(Currency::EUR, count * 500)];
+            history.record(&Purchase {
+                time: Time(DAY_MS),
+                store: None,
+                count,
+                net: &net,
+                points: 5 * count,
+                products: &[],
+                categories: &[],
+            });
+        };
+        for order in [[1, -1, 1], [-1, 1, 1], [1, 1, -1]] {
+            let mut history = History::default();
+            order.iter().for_each(|count| receipt(&mut history, *count));
+            assert_eq!(
+                (history.purchases, history.spend[0].purchases),
+                (1, 1),
+                "{order:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn the_top_is_the_head_of_the_sorted_list(weights in prop::collection::vec(0u32..6, 0..40), k in 0usize..12) {
@@ -312,7 +337,7 @@ mod tests {
                 history.record(&Purchase { time: Time(day * DAY_MS + 5), store: Some(StoreId(day as u32)), count, net: &[(Currency::EUR, minor)], points: minor / 100, products: &skus, categories: &[] });
             }
             let sales: Vec<_> = all.iter().filter(|r| r.3 > 0).collect();
-            prop_assert_eq!(history.purchases, sales.len() as u64);
+            prop_assert_eq!(history.purchases, sales.len() as i64);
             prop_assert_eq!(history.spend[0].net_minor, all.iter().map(|r| r.2[0].1).sum::<i64>());
             prop_assert_eq!(history.points, all.iter().map(|r| r.2[0].1 / 100).sum::<i64>());
             prop_assert_eq!(history.last_purchase.map(Time::day), sales.iter().map(|r| r.0).max());

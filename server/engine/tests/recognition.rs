@@ -451,7 +451,7 @@ struct Person {
     ids: Vec<usize>,
     customer: Option<usize>,
     provisional: bool,
-    purchases: u64,
+    purchases: i64,
 }
 
 #[derive(Default)]

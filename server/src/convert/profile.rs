@@ -159,7 +159,7 @@ impl<'a> ShownHistory<'a> {
 
     /// Number of purchases.
     pub fn purchases(&self) -> i64 {
-        i64::try_from(self.history.purchases).unwrap_or(i64::MAX)
+        self.history.purchases.max(0)
     }
 }
 
@@ -170,8 +170,7 @@ pub fn category_name(path: &str) -> &str {
 
 /// Mean amount of a purchase, in minor units.
 pub fn average_ticket(spend: &Spend) -> Option<i64> {
-    let purchases = i64::try_from(spend.purchases).unwrap_or(i64::MAX);
-    (purchases > 0).then(|| mul_div_round(spend.net_minor, 1, purchases))
+    (spend.purchases > 0).then(|| mul_div_round(spend.net_minor, 1, spend.purchases))
 }
 
 /// The profile of a customer.
@@ -295,7 +294,7 @@ pub fn provisional(customer: &Customer) -> v1::ProvisionalCustomer {
         identifier_type: seen
             .map_or(v1::IdentifierType::Unspecified, |i| wire_kind(i.kind))
             .into(),
-        purchase_count: i64::try_from(customer.history.purchases).unwrap_or(i64::MAX),
+        purchase_count: customer.history.purchases.max(0),
         last_purchase_time: customer.history.last_purchase.map(timestamp),
     }
 }

@@ -14,8 +14,9 @@ use crate::table::Table;
 pub(crate) struct HistoryRecord {
     #[prost(sint64, tag = "1")]
     points: i64,
-    #[prost(uint64, tag = "2")]
-    purchases: u64,
+    /// Written as a uint64 by the first versions: the bytes are the same while it is not negative.
+    #[prost(int64, tag = "2")]
+    purchases: i64,
     #[prost(message, repeated, tag = "3")]
     spend: Vec<SpendRecord>,
     #[prost(sint64, optional, tag = "4")]
@@ -40,8 +41,9 @@ pub(crate) struct SpendRecord {
     currency: String,
     #[prost(sint64, tag = "2")]
     net_minor: i64,
-    #[prost(uint64, tag = "3")]
-    purchases: u64,
+    /// Likewise.
+    #[prost(int64, tag = "3")]
+    purchases: i64,
 }
 
 impl Row for History {

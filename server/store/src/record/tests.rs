@@ -180,7 +180,7 @@ fn relation() -> Relation {
 fn history() -> History {
     History {
         points: i64::MIN,
-        purchases: u64::MAX,
+        purchases: i64::MIN,
         spend: smallvec![
             Spend {
                 currency: Currency::EUR,
