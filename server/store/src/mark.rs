@@ -71,8 +71,11 @@ impl Mark {
             synced: Instant::now(),
             dirty: false,
         };
-        mark.write(position)?;
-        mark.sync()?;
+        // Both slots, one after the other: a mark from before an accepted loss must not come back when the newest is torn.
+        for _ in SLOT_OFFSETS {
+            mark.write(position)?;
+            mark.sync()?;
+        }
         Ok(mark)
     }
 
@@ -290,15 +293,33 @@ mod tests {
             mark.write(at(sequence, sequence as u32 * 7)).unwrap();
         }
         assert_eq!(find(directory.path()).unwrap(), Found::At(at(5, 35)));
-        // Opening wrote to the first slot, so the fifth mark is in the second.
-        mark.file.write_all_at(b"torn", 4096 + 10).unwrap();
+        // Opening wrote to both slots, so the fifth mark is in the first.
+        mark.file.write_all_at(b"torn", 10).unwrap();
         assert_eq!(find(directory.path()).unwrap(), Found::At(at(4, 28)));
+    }
+
+    #[test]
+    fn an_older_mark_does_not_come_back_after_an_opening() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut mark = Mark::open(directory.path(), at(0, 0)).unwrap();
+        for sequence in 1..=5 {
+            mark.write(at(sequence, sequence as u32 * 7)).unwrap();
+        }
+        drop(mark);
+        // A loss was accepted: the log ends at 3.
+        let mark = Mark::open(directory.path(), at(3, 21)).unwrap();
+        for slot in SLOT_OFFSETS {
+            mark.file.write_all_at(b"torn", slot + 10).unwrap();
+            assert_ne!(find(directory.path()).unwrap(), Found::At(at(4, 28)));
+            assert_ne!(find(directory.path()).unwrap(), Found::At(at(5, 35)));
+        }
     }
 
     #[test]
     fn any_flipped_bit_of_a_lone_mark_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let mark = Mark::open(directory.path(), at(9, 9)).unwrap();
+        mark.file.write_all_at(&[0; SLOT_BYTES], 4096).unwrap();
         let bytes = slot(0, at(9, 9));
         for bit in 0..SLOT_BYTES * 8 {
             let mut flipped = bytes;

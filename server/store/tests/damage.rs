@@ -394,6 +394,51 @@ fn after_a_failed_write_nothing_more_is_written() {
 }
 
 #[test]
+fn a_batch_of_which_only_a_part_is_on_the_disk_is_refused() {
+    for changes in 1..4 {
+        let disk = FaultyDisk::default();
+        disk.inject_after(2, Fault::FailSyncPart { changes });
+        let mut log = FaultyLog::open(&disk, None).expect("an empty disk");
+        let mut writer = Writer::of(&log, State::default());
+        (0..2).for_each(|_| writer.append(&mut log).expect("before the fault"));
+        assert!(matches!(
+            writer.append(&mut log),
+            Err(LogError::Write { .. })
+        ));
+        drop(log);
+        disk.crash(0, true);
+        assert_eq!(
+            FaultyLog::open(&disk, None).err(),
+            Some(OpenError::Store(StoreError::TablesNotAtLogEnd {
+                tables: 2,
+                log: 3
+            }))
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_read_and_with_room_it_is_written_again() {
+    let disk = FaultyDisk::default();
+    disk.inject_after(2, Fault::FullDisk);
+    let mut log = FaultyLog::open(&disk, None).expect("an empty disk");
+    let mut writer = Writer::of(&log, State::default());
+    (0..2).for_each(|_| writer.append(&mut log).expect("before the fault"));
+    assert!(matches!(
+        writer.append(&mut log),
+        Err(LogError::Write { .. })
+    ));
+    drop(log);
+    for full in [true, false] {
+        let mut log = FaultyLog::open(&disk, None).expect("a disk that can be read");
+        assert_eq!(log.last_sequence(), Sequence(2));
+        let mut writer = Writer::of(&log, load(&log).expect("whole batches").state);
+        assert_eq!(writer.append(&mut log).is_err(), full);
+        disk.make_room();
+    }
+}
+
+#[test]
 fn a_lost_tail_is_refused_where_the_mark_survived() {
     let disk = FaultyDisk::default();
     written(&disk, 2);

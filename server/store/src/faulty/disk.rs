@@ -159,6 +159,11 @@ impl FaultyDisk {
         disk.read_fault = None;
     }
 
+    /// Takes back a fault of reads that was asked for and not met.
+    pub fn heal_reads(&self) {
+        self.lock().read_fault = None;
+    }
+
     /// Ends [`Fault::FullDisk`].
     pub fn make_room(&self) {
         self.lock().full = false;
@@ -205,10 +210,11 @@ impl FaultyDisk {
         self.lock().unsynced.len()
     }
 
-    /// Another disk with the same content: a backup.
+    /// Another disk with the same content: a backup. On it nothing was met yet.
     pub fn copy(&self) -> FaultyDisk {
         let disk = Disk {
             in_use: false,
+            met: BTreeMap::new(),
             ..self.lock().clone()
         };
         FaultyDisk(Arc::new(Mutex::new(disk)))
@@ -326,9 +332,10 @@ impl FaultyDisk {
         self.lock().mark.find()
     }
 
-    /// Writes and syncs the mark, as an opening does.
+    /// Writes and syncs both slots of the mark, as an opening does.
     pub(super) fn sync_mark(&self, position: Position) {
         let mut disk = self.lock();
+        disk.mark.write(position);
         disk.mark.write(position);
         disk.mark_synced = disk.mark;
     }

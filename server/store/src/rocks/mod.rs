@@ -192,6 +192,21 @@ impl RocksLog {
         RocksProfiles::new(Arc::clone(&self.db))
     }
 
+    /// Writes what tables have in memory to files of rows and returns when that is done. A write-ahead log whose batches
+    /// are all in files is used again.
+    ///
+    /// # Errors
+    /// [`LogError::Write`]; what was appended before is not in question.
+    pub fn flush(&self, tables: &[Table]) -> Result<(), LogError> {
+        for table in tables {
+            let failed = |message| LogError::Write { message };
+            let family = family(&self.db, *table).map_err(|e| failed(e.to_string()))?;
+            let flushed = self.db.flush_cf(family);
+            flushed.map_err(|e| failed(e.into_string()))?;
+        }
+        Ok(())
+    }
+
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
         let failed = |e: rocksdb::Error| LogError::Write {
             message: e.into_string(),
