@@ -1,0 +1,256 @@
+//! Reservations and checkouts: HELD, then CONFIRMED or RELEASED or EXPIRED; a receipt fulfils.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tillside_engine::command::Reserve;
+use tillside_engine::ids::ReservationId;
+use tillside_engine::reservation::{
+    Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
+};
+
+use super::{At, Entity, HOUR_MS, Model, Outcome, Refusal, Told, refused, reservation_name};
+
+impl Model {
+    /// Those that are held, not confirmed.
+    pub(super) fn holds(&self) -> impl Iterator<Item = &Arc<Reservation>> {
+        self.reservations
+            .iter()
+            .filter(|r| r.state == ReservationState::Held)
+    }
+
+    pub(super) fn reservation(&self, id: ReservationId) -> Option<Arc<Reservation>> {
+        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
+        self.reservations.get(at).cloned()
+    }
+
+    pub(super) fn set(&mut self, reservation: Reservation) -> Arc<Reservation> {
+        let cells = reservation
+            .lines
+            .iter()
+            .map(|l| Entity::Cell((l.sku.0, reservation.store.0)));
+        self.touched.extend(cells);
+        self.touch(Entity::Reservation(reservation.id.0));
+        let at = reservation.id.0 as usize - 1;
+        let reservation = Arc::new(reservation);
+        self.reservations[at] = Arc::clone(&reservation);
+        reservation
+    }
+
+    fn end(
+        &mut self,
+        id: ReservationId,
+        state: ReservationState,
+        at: At,
+    ) -> Option<Arc<Reservation>> {
+        let mut ended = Reservation::clone(&*self.reservation(id)?);
+        ended.state = state;
+        ended.lines.iter_mut().for_each(|line| line.held = 0);
+        ended.version = at.sequence;
+        Some(self.set(ended))
+    }
+
+    pub(super) fn expire(&mut self, id: ReservationId) {
+        let at = At {
+            sequence: self.sequence,
+            now: self.now,
+            changed: true,
+        };
+        self.end(id, ReservationState::Expired, at);
+    }
+
+    pub(super) fn reserve(&mut self, reserve: &Reserve, at: At) -> Outcome {
+        let checkout = self.checkouts.get(&reserve.order_id).cloned();
+        if let (Some(revision), Some(current)) = (reserve.checkout_revision, &checkout)
+            && (current.closed.is_some() || revision < current.revision)
+        {
+            return Ok((
+                Told::CheckoutHold {
+                    superseded: true,
+                    reservation: None,
+                },
+                false,
+            ));
+        }
+        let earlier = self
+            .reservations
+            .iter()
+            .rfind(|r| r.order_id == reserve.order_id)
+            .cloned();
+        if let Some(confirmed) = earlier
+            .as_ref()
+            .filter(|r| r.state == ReservationState::Confirmed)
+        {
+            return refused("OrderConfirmed", reservation_name(confirmed.id));
+        }
+        let earlier = earlier.filter(|r| r.state == ReservationState::Held);
+        let mut wanted: BTreeMap<u32, i64> = BTreeMap::new();
+        for line in &reserve.lines {
+            *wanted.entry(line.sku.0).or_default() += line.quantity;
+        }
+        let own = |sku: u32, store: u32| -> i64 {
+            let lines = earlier
+                .iter()
+                .filter(|r| r.store.0 == store)
+                .flat_map(|r| &r.lines);
+            lines.filter(|l| l.sku.0 == sku).map(|l| l.held).sum()
+        };
+        let has_all = |store: u32| {
+            wanted
+                .iter()
+                .all(|(sku, q)| self.available((*sku, store)) + own(*sku, store) >= *q)
+        };
+        let place = reserve
+            .candidates
+            .iter()
+            .find(|c| has_all(c.store.0))
+            .copied();
+        let hold = match (
+            reserve.candidates.is_empty(),
+            reserve.checkout_revision,
+            place,
+        ) {
+            (true, Some(_), _) => None,
+            (true, None, _) => return refused("InsufficientStock", ""),
+            (false, _, None) => return refused("Contended", ""),
+            (false, _, Some(place)) => Some(place),
+        };
+        if let Some(earlier) = &earlier {
+            self.end(earlier.id, ReservationState::Released, at);
+        }
+        let hold = hold.map(|place| {
+            let line = |l: &tillside_engine::command::WantedLine| ReservationLine {
+                line_id: Arc::clone(&l.line_id),
+                sku: l.sku,
+                requested: l.quantity,
+                held: l.quantity,
+            };
+            let reservation = Reservation {
+                id: ReservationId(self.reservations.len() as u64 + 1),
+                order_id: Arc::clone(&reserve.order_id),
+                store: place.store,
+                state: ReservationState::Held,
+                lines: reserve.lines.iter().map(line).collect(),
+                distance_mm: place.distance_mm,
+                window: None,
+                expire: at.now.plus_ms(reserve.hold_ms),
+                created: at.now,
+                version: at.sequence,
+            };
+            self.reservations.push(Arc::new(reservation.clone()));
+            self.set(reservation)
+        });
+        let Some(revision) = reserve.checkout_revision else {
+            return match hold {
+                Some(reservation) => Ok((Told::Reservation(reservation), true)),
+                None => refused("InsufficientStock", ""),
+            };
+        };
+        let ends = hold.as_ref().map_or(at.now, |r| r.expire);
+        let checkout = Checkout {
+            checkout_id: Arc::clone(&reserve.order_id),
+            revision,
+            closed: None,
+            reservation: hold.as_ref().map(|r| r.id),
+            expire: ends.plus_ms(24 * HOUR_MS),
+        };
+        self.put_checkout(checkout);
+        Ok((
+            Told::CheckoutHold {
+                superseded: false,
+                reservation: hold,
+            },
+            true,
+        ))
+    }
+
+    fn put_checkout(&mut self, checkout: Checkout) {
+        self.touch(Entity::Checkout(Arc::clone(&checkout.checkout_id)));
+        self.checkouts
+            .insert(Arc::clone(&checkout.checkout_id), checkout);
+    }
+
+    fn existing(&self, id: ReservationId) -> Result<Arc<Reservation>, Refusal> {
+        self.reservation(id)
+            .map_or_else(|| refused("UnknownReservation", reservation_name(id)), Ok)
+    }
+
+    pub(super) fn confirm(&mut self, id: ReservationId, at: At) -> Outcome {
+        let current = self.existing(id)?;
+        match current.state {
+            ReservationState::Held if current.expire <= at.now => refused("ReservationExpired", ""),
+            ReservationState::Expired => refused("ReservationExpired", ""),
+            ReservationState::Released => refused("ReservationEnded", "released"),
+            ReservationState::Confirmed | ReservationState::Fulfilled => {
+                Ok((Told::Reservation(current), false))
+            }
+            ReservationState::Held => {
+                let confirmed = Reservation {
+                    state: ReservationState::Confirmed,
+                    version: at.sequence,
+                    ..Reservation::clone(&current)
+                };
+                Ok((Told::Reservation(self.set(confirmed)), true))
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, id: ReservationId, at: At) -> Outcome {
+        let current = self.existing(id)?;
+        match current.state {
+            ReservationState::Fulfilled => refused("ReservationEnded", "fulfilled"),
+            ReservationState::Released | ReservationState::Expired => {
+                Ok((Told::Reservation(current), false))
+            }
+            ReservationState::Held | ReservationState::Confirmed => {
+                let ended = self
+                    .end(id, ReservationState::Released, at)
+                    .unwrap_or(current);
+                Ok((Told::Reservation(ended), true))
+            }
+        }
+    }
+
+    pub(super) fn close_checkout(
+        &mut self,
+        id: &Arc<str>,
+        result: CheckoutResult,
+        at: At,
+    ) -> (Told, bool) {
+        let current = self.checkouts.get(id).cloned();
+        let hold = current.as_ref().and_then(|c| c.reservation);
+        if let Some(first) = current.as_ref().and_then(|c| c.closed) {
+            let reservation = hold.and_then(|id| self.reservation(id));
+            return (
+                Told::CheckoutClosed {
+                    result: first,
+                    reservation,
+                },
+                false,
+            );
+        }
+        if let Some(hold) = hold {
+            // Paid confirms what is held, given up gives it back; where the hold has ended, it has ended.
+            let _ = match result {
+                CheckoutResult::Completed => self.confirm(hold, at),
+                CheckoutResult::Cancelled => self.release(hold, at),
+            };
+        }
+        let checkout = Checkout {
+            checkout_id: Arc::clone(id),
+            revision: current.map_or(0, |c| c.revision),
+            closed: Some(result),
+            reservation: hold,
+            expire: at.now.plus_ms(24 * HOUR_MS),
+        };
+        self.put_checkout(checkout);
+        let reservation = hold.and_then(|id| self.reservation(id));
+        (
+            Told::CheckoutClosed {
+                result,
+                reservation,
+            },
+            true,
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! What a run met: every kind of command, refusal, fault and situation, counted, so that a run that meets too little fails.
+
+use std::collections::BTreeMap;
+
+use tillside_engine::command::{Command, IngestPayload};
+use tillside_store::faulty::FaultKind;
+
+/// Kinds of commands that a run has to meet.
+pub(crate) const COMMANDS: [&str; 20] = [
+    "put stores",
+    "put products",
+    "create customer",
+    "update customer",
+    "put offer",
+    "archive offer",
+    "report outcomes",
+    "adjust stock",
+    "count stock",
+    "reserve",
+    "reserve for a checkout",
+    "confirm",
+    "release",
+    "close checkout",
+    "ingest a sale",
+    "ingest a count",
+    "ingest an adjustment",
+    "ingest a profile",
+    "expire a hold",
+    "forget a checkout",
+];
+
+/// Situations that a run has to meet.
+pub(crate) const SITUATIONS: [&str; 22] = [
+    "a request repeated after its answer",
+    "a request repeated within its batch",
+    "a request repeated after a crash, answered before",
+    "a request repeated after a crash, unanswered and kept",
+    "a request repeated after a crash, unanswered and lost",
+    "a request id with another payload",
+    "a first answer that could not be read",
+    "a fact told twice",
+    "a deadline passed",
+    "the clock went back",
+    "the clock stood still",
+    "the clock leapt",
+    "a bulk message in several batches",
+    "power lost between two batches",
+    "power lost within a batch",
+    "a failed write whose batch survived",
+    "a failed write whose batch is gone",
+    "writing went on with room on the disk",
+    "a lost tail refused",
+    "a lost tail accepted",
+    "damage refused at the start",
+    "damage found by replaying",
+];
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) seeds: u64,
+    pub(crate) submitted: u64,
+    pub(crate) batches: u64,
+    pub(crate) starts: u64,
+    commands: BTreeMap<&'static str, u64>,
+    refusals: BTreeMap<&'static str, u64>,
+    situations: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<FaultKind, u64>,
+}
+
+impl Tally {
+    pub(crate) fn command(&mut self, name: &'static str) {
+        *self.commands.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn refusal(&mut self, name: &'static str) {
+        *self.refusals.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn met(&mut self, situation: &'static str) {
+        debug_assert!(SITUATIONS.contains(&situation), "{situation}");
+        *self.situations.entry(situation).or_default() += 1;
+    }
+
+    pub(crate) fn faults(&mut self, met: BTreeMap<FaultKind, u64>) {
+        for (kind, count) in met {
+            *self.faults.entry(kind).or_default() += count;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.seeds += other.seeds;
+        self.submitted += other.submitted;
+        self.batches += other.batches;
+        self.starts += other.starts;
+        self.faults(other.faults);
+        for (to, from) in [
+            (&mut self.commands, other.commands),
+            (&mut self.refusals, other.refusals),
+            (&mut self.situations, other.situations),
+        ] {
+            for (name, count) in from {
+                *to.entry(name).or_default() += count;
+            }
+        }
+    }
+
+    /// What was never met.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let absent = |names: &[&'static str], met: &BTreeMap<&'static str, u64>| -> Vec<String> {
+            names
+                .iter()
+                .filter(|name| !met.contains_key(*name))
+                .map(|name| (*name).to_owned())
+                .collect()
+        };
+        let mut missing = absent(&COMMANDS, &self.commands);
+        missing.extend(absent(&SITUATIONS, &self.situations));
+        let faults = FaultKind::ALL
+            .iter()
+            .filter(|kind| !self.faults.contains_key(kind));
+        missing.extend(faults.map(|kind| format!("{kind:?}")));
+        missing
+    }
+
+    pub(crate) fn print(&self) {
+        println!(
+            "{} seeds: {} commands in {} batches, {} starts",
+            self.seeds, self.submitted, self.batches, self.starts
+        );
+        for (title, counts) in [
+            ("commands", &self.commands),
+            ("refusals", &self.refusals),
+            ("situations", &self.situations),
+        ] {
+            println!("{title}:");
+            counts
+                .iter()
+                .for_each(|(name, count)| println!("  {count:>9} {name}"));
+        }
+        println!("faults:");
+        self.faults
+            .iter()
+            .for_each(|(kind, count)| println!("  {count:>9} {kind:?}"));
+    }
+}
+
+/// The kind of a command, as in [`COMMANDS`].
+pub(crate) fn name(command: &Command) -> &'static str {
+    match command {
+        Command::PutStores(_) => "put stores",
+        Command::PutProducts(_) => "put products",
+        Command::CreateCustomer(_) => "create customer",
+        Command::UpdateCustomer(_) => "update customer",
+        Command::PutOffer(_) => "put offer",
+        Command::ArchiveOffer { .. } => "archive offer",
+        Command::ReportOutcomes(_) => "report outcomes",
+        Command::AdjustStock(_) => "adjust stock",
+        Command::SetStockCount(_) => "count stock",
+        Command::Reserve(reserve) if reserve.checkout_revision.is_some() => {
+            "reserve for a checkout"
+        }
+        Command::Reserve(_) => "reserve",
+        Command::ConfirmReservation(_) => "confirm",
+        Command::ReleaseReservation(_) => "release",
+        Command::CloseCheckout { .. } => "close checkout",
+        Command::Ingest(ingest) => match ingest.payload {
+            IngestPayload::Sale(_) => "ingest a sale",
+            IngestPayload::Count(_) => "ingest a count",
+            IngestPayload::Adjustment(_) => "ingest an adjustment",
+            IngestPayload::Profile(_) => "ingest a profile",
+        },
+        Command::Timer(_) => "a timer",
+    }
+}
