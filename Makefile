@@ -32,7 +32,7 @@ define step
 endef
 
 .NOTPARALLEL:
-.PHONY: help setup demo test build lint fmt fmt-check spelling dependencies clippy doc unit foreign audit bench
+.PHONY: help setup demo test build lint fmt fmt-check spelling dependencies clippy doc unit foreign audit bench simulate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,15 @@ audit: setup ## Check the dependencies against published advisories (needs the n
 bench: setup ## Micro-benchmarks and the comparison with a bare echo
 	$(call step,Benchmarks)
 	cargo bench --locked --package tillside-benches $(if $(ARGS),-- $(ARGS))
+
+# Seeds and commands of each for `make simulate`.
+SEEDS ?= 100000
+COMMANDS ?= 300
+
+simulate: setup ## A long simulation from a random seed on (SEEDS=100000 COMMANDS=300)
+	$(call step,Simulation)
+	TILLSIDE_SIMULATION_FIRST=random TILLSIDE_SIMULATION_SEEDS=$(SEEDS) TILLSIDE_SIMULATION_COMMANDS=$(COMMANDS) \
+		cargo test --locked --release --workspace --test simulation -- --nocapture every_seed
 
 setup:
 	@.ci/setup native
