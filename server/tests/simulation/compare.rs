@@ -157,8 +157,8 @@ pub(crate) fn all(state: &State, model: &Model) -> Checked {
         .map(Entity::Offer);
     let cells: BTreeSet<_> = state
         .stock
-        .iter()
-        .map(|l| (l.key().sku().0, l.key().store().0))
+        .cells()
+        .map(|(cell, _)| (cell.sku().0, cell.store().0))
         .collect();
     let cells = cells
         .into_iter()

@@ -122,6 +122,9 @@ fn recover(schedule: &mut Schedule, mark_kept: bool) -> Checked {
     let durable = schedule.world.durable.clone();
     schedule.world.lose_power(0, mark_kept);
     schedule.connections_break();
+    while schedule.rng.random_ratio(1, 3) {
+        schedule.world.start_half()?;
+    }
     schedule.world.start_as(durable)
 }
 

@@ -30,7 +30,7 @@ pub(crate) const COMMANDS: [&str; 20] = [
 ];
 
 /// Situations that a run has to meet.
-pub(crate) const SITUATIONS: [&str; 22] = [
+pub(crate) const SITUATIONS: [&str; 23] = [
     "a request repeated after its answer",
     "a request repeated within its batch",
     "a request repeated after a crash, answered before",
@@ -53,6 +53,7 @@ pub(crate) const SITUATIONS: [&str; 22] = [
     "a lost tail accepted",
     "damage refused at the start",
     "damage found by replaying",
+    "a start killed half way",
 ];
 
 #[derive(Clone, Debug, Default)]

@@ -134,6 +134,7 @@ impl World {
     /// Makes the batch durable and takes its answers.
     pub(crate) fn commit(&mut self) -> Result<Answers, LogError> {
         self.batching.core.commit()?;
+        self.batching.core.upkeep()?;
         self.tally.batches += 1;
         self.durable = self.model.clone();
         Ok(self.batching.finished().collect())
@@ -165,6 +166,16 @@ impl World {
             Box::new(log),
         );
         self.batching = Batching::new(core, self.options.clone());
+        Ok(())
+    }
+
+    /// Begins a start, and loses power in the middle of it.
+    pub(crate) fn start_half(&mut self) -> Checked {
+        let log =
+            FaultyLog::open(&self.disk, None).map_err(|e| format!("a start is refused: {e}"))?;
+        drop(log);
+        self.disk.crash(0, false);
+        self.tally.met("a start killed half way");
         Ok(())
     }
 

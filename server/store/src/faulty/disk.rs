@@ -16,14 +16,17 @@ use crate::table::{Cursor, Key, StoredRow, Table, Tables};
 
 type RowMap = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// A row put or, without a value, removed.
+type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
 /// A batch that outlives its builder.
-pub(super) type Changes = Vec<(Table, Vec<u8>, Option<Vec<u8>>)>;
+pub(super) type Changes = Vec<Change>;
 
 #[derive(Clone, Debug, Default)]
 struct Rows(BTreeMap<Table, RowMap>);
 
 impl Rows {
-    fn apply(&mut self, changes: &[(Table, Vec<u8>, Option<Vec<u8>>)]) {
+    fn apply(&mut self, changes: &[Change]) {
         for (table, key, value) in changes {
             let rows = self.0.entry(*table).or_default();
             match value {
