@@ -287,6 +287,32 @@ fn after_a_kill_everything_acknowledged_is_there_and_a_cut_write_ahead_log_is_re
 }
 
 #[test]
+fn a_database_without_its_present_state_is_refused_and_kept() {
+    let directory = directory();
+    let mut log = open(directory.path()).expect("a new directory");
+    Writer::of(&log, State::default())
+        .append(&mut log)
+        .expect("a healthy disk");
+    drop(log);
+    // The next opening writes what is in the write-ahead log into files of rows.
+    drop(open(directory.path()).expect("our directory"));
+    let current = directory.path().join("rocksdb/CURRENT");
+    let named = fs::read(&current).expect("a file");
+    fs::remove_file(&current).expect("a file");
+    for _ in 0..2 {
+        let error = open(directory.path()).err();
+        assert!(
+            matches!(&error, Some(OpenError::Database { message, .. }) if message.contains("CURRENT")),
+            "{error:?}"
+        );
+    }
+    // Nothing was begun anew in its place.
+    fs::write(&current, named).expect("a file");
+    let log = open(directory.path()).expect("our directory");
+    assert_eq!(log.last_sequence(), Sequence(1));
+}
+
+#[test]
 fn a_database_of_another_directory_is_refused() {
     let (ours, theirs) = (directory(), directory());
     for (directory, first) in [(&ours, 1), (&theirs, 2)] {

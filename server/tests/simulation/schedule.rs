@@ -287,7 +287,7 @@ impl Schedule {
                 *begun = Some((ticket, events.clone().into()));
                 Some((events, ticket))
             };
-            if !self.world.batching.take_bulk(&mut share, self.clock, next) {
+            if !self.world.batching.take_bulk(&mut share, self.clock, false, next) {
                 if self.begun.is_some() {
                     self.world.tally.met("a bulk message in several batches");
                 }

@@ -8,6 +8,7 @@ mod migrate;
 mod options;
 pub(crate) mod read_only;
 mod space;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,6 +118,7 @@ impl RocksLog {
             db: Arc::clone(&db),
         };
         let head = retention::read_head(&tables)?;
+        whole::log_has_no_hole(&db, Sequence(head.sequence.0 + 1))?;
         let position = end_of(&tables, head)?;
         let found = mark::find(directory)
             .map_err(|e| format_file::failed(&directory.join(mark::FILE), &e))?;
@@ -553,9 +555,11 @@ fn tables_of(
 ) -> Result<Vec<String>, OpenError> {
     // RocksDB's file that names its present state: without it there is no database yet.
     if !database.join("CURRENT").exists() {
+        whole::refuse_headless(directory, database)?;
         return Ok(Vec::new());
     }
     let names = DB::list_cf(options, database).map_err(|e| not_opened(directory, e))?;
+    whole::refuse_missing_tables(directory, &names)?;
     let all = || Table::ALL.iter().chain(&migrate::FORMER);
     let known = |name: &str| name == "default" || all().any(|table| table.name() == name);
     match names.iter().find(|name| !known(name)) {

@@ -24,6 +24,10 @@ pub(super) fn database(env: Option<&Env>) -> Options {
     // refuse to open after every kill.) That it may also drop synced writes after a read error is what our own
     // checksums, the counters row and the file `acknowledged` are for.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // Its own list of files (MANIFEST) has no end that could be told from a cut. Cut where one table's flush was listed and
+    // another's was not, the other would come back without its last rows although the log is whole. With the needed
+    // write-ahead logs listed too, one that is gone by then stops the opening.
+    options.set_track_and_verify_wals_in_manifest(true);
     // A recycled log file is already allocated, so a sync has no file size to write: a third less time a sync.
     options.set_recycle_log_file_num(4);
     // Tables that change seldom would keep old write-ahead logs alive for ever; past this they are flushed. It also

@@ -244,14 +244,16 @@ impl Killed {
         fs::read(self.directory.path().join(file)).expect("a file")
     }
 
-    /// A copy with one file changed. Files that RocksDB never writes to again are the same by links.
-    pub(crate) fn copy_with(&self, file: &Path, bytes: &[u8]) -> TempDir {
+    /// A copy with one file changed, or without it. Files that RocksDB never writes to again are the same by links.
+    pub(crate) fn copy_with(&self, file: &Path, bytes: Option<&[u8]>) -> TempDir {
         let copy = temporary();
         fs::create_dir_all(copy.path().join("rocksdb")).expect("a folder");
         for other in &self.files {
             let (from, to) = (self.directory.path().join(other), copy.path().join(other));
             if other == file {
-                fs::write(to, bytes).expect("a file");
+                if let Some(bytes) = bytes {
+                    fs::write(to, bytes).expect("a file");
+                }
             } else if other.extension().is_some_and(|e| e == "sst") {
                 fs::hard_link(from, to).expect("a link");
             } else {
