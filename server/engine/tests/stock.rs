@@ -11,7 +11,7 @@ use tillside_engine::reply::Reply;
 use tillside_engine::stock::CountRefused;
 use tillside_engine::units::Unit;
 use world::World;
-use world::build::{adjust, count, count_of, event, line, movement, receipt};
+use world::build::{adjust, count, count_of, event, line, movement, receipt, sale_event};
 
 /// (on_hand, available online, available in the store), in thousandths.
 fn levels(world: &World, sku: &str, store: &str) -> (i64, i64, i64) {
@@ -267,4 +267,23 @@ fn a_movement_without_a_time_counts_after_a_count_of_the_same_millisecond() {
     world.ok(count("p1", "A", 10));
     world.ok(adjust("p1", "A", 3));
     assert_eq!(world.level("p1", "A").on_hand, 13_000);
+}
+
+#[test]
+fn an_event_without_a_time_counts_after_a_count_of_the_same_millisecond() {
+    let mut world = World::shop();
+    world.ok(count("p1", "A", 10));
+    let mut moved = movement("p1", "A", 3);
+    moved.occurred = None;
+    world.ok(event("m1", IngestPayload::Adjustment(moved)));
+    assert_eq!(world.level("p1", "A").on_hand, 13_000);
+    let mut sale = receipt("A", 1);
+    sale.lines = vec![line("p1", 2, 200)];
+    world.ok(sale_event("s1", sale.clone(), None));
+    assert_eq!(world.level("p1", "A").on_hand, 11_000);
+    // One that says when it happened is in the count of that time.
+    sale.number = 2;
+    let now = world.now;
+    world.ok(sale_event("s2", sale, Some(now)));
+    assert_eq!(world.level("p1", "A").on_hand, 11_000);
 }

@@ -24,6 +24,8 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
         return Ok((Reply::Duplicate { first }, Vec::new()));
     }
     let (occurred, future) = clamp(ingest.occurred.unwrap_or(ctx.now), ctx.now);
+    // Without a time of its own it happened now: after a count of the same millisecond that came before it.
+    let own_time = ingest.occurred.map(|_| occurred);
     let paid = if let IngestPayload::Sale(draft) = &ingest.payload {
         draft.paid
     } else {
@@ -44,7 +46,7 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
             state,
             rules,
             draft,
-            occurred,
+            own_time,
             ctx,
             &mut warnings,
             &mut events,
@@ -53,9 +55,7 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
             events.extend(stock::count(state, count, Some(occurred), ctx)?.1)
         }
         IngestPayload::Adjustment(adjustment) => {
-            // Without a time of its own it happened now: after a count of the same millisecond that came before it.
-            let occurred = ingest.occurred.map(|_| occurred);
-            events.extend(stock::adjust(state, adjustment, occurred, ctx)?.1)
+            events.extend(stock::adjust(state, adjustment, own_time, ctx)?.1)
         }
         IngestPayload::Profile(draft) => {
             events.extend(customers::import(state, rules, draft, &mut warnings, ctx)?)
@@ -73,7 +73,7 @@ fn sale(
     state: &State,
     rules: &Rules,
     draft: &SaleDraft,
-    occurred: Time,
+    own_time: Option<Time>,
     ctx: &Ctx,
     warnings: &mut SmallVec<[Warning; 1]>,
     events: &mut Vec<Event>,
@@ -82,7 +82,8 @@ fn sale(
     if store.is_none() {
         warnings.push(Warning::UnknownStore);
     }
-    let time = draft.paid.map_or(occurred, |paid| clamp(paid, ctx.now).0);
+    let own_time = draft.paid.map(|paid| clamp(paid, ctx.now).0).or(own_time);
+    let time = own_time.unwrap_or(ctx.now);
     let customer = if draft.kind == SaleKind::Neutral {
         None
     } else {
@@ -91,7 +92,7 @@ fn sale(
     let mut booking = Booking {
         state,
         store,
-        time,
+        own_time,
         kind: draft.kind,
         settled: SmallVec::new(),
     };
@@ -180,7 +181,8 @@ fn customer_of(
 struct Booking<'a> {
     state: &'a State,
     store: Option<StoreId>,
-    time: Time,
+    /// `None`: it happened in the order it came, after every count taken before it, be that of this very millisecond.
+    own_time: Option<Time>,
     kind: SaleKind,
     settled: SmallVec<[(ReservationId, SkuId, i64); 2]>,
 }
@@ -226,7 +228,8 @@ impl Booking<'_> {
             if line.quantity != 0 {
                 let cell = CellKey::new(found.id, store);
                 let moved = self.state.stock.read(cell, |l| {
-                    let delta = l.effective(-quantity, self.time);
+                    let effective = |time| l.effective(-quantity, time);
+                    let delta = self.own_time.map_or(-quantity, effective);
                     let after =
                         (l.on_hand + delta).clamp(-LEVEL_THOUSANDTHS_MAX, LEVEL_THOUSANDTHS_MAX);
                     // What is outside already stays; what would go outside stops at the end.
