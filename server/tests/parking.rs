@@ -18,7 +18,7 @@ use tillside_server::clock::Clock;
 use tillside_server::sequencer::{
     self, Core, SequencerHandle, SequencerOptions, SequencerThread, Submission, SubmitError,
 };
-use tillside_store::faulty::{DiskTables, FaultyDisk, FaultyLog};
+use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::{ProfileRead, Profiles, StoreError, Table, load_within};
 
 /// What the disk does with reads.
@@ -32,7 +32,7 @@ enum Mode {
 
 /// A disk that answers when told to.
 struct Slow {
-    tables: DiskTables,
+    tables: FaultyDisk,
     mode: Mutex<Mode>,
     changed: Condvar,
 }
@@ -174,7 +174,7 @@ impl Running {
         assert!(unknown, "{answer:?}");
     }
 
-    fn purchases(&self, n: u64) -> u64 {
+    fn purchases(&self, n: u64) -> i64 {
         let read = self.disk.tables().read(CustomerId(n)).expect("a customer");
         read.customer.history.purchases
     }

@@ -181,7 +181,7 @@ impl World {
         })
     }
 
-    fn check(&self, n: u64, town: &str, purchases: u64) {
+    fn check(&self, n: u64, town: &str, purchases: i64) {
         let customer = self.customer(n);
         let found = (
             customer.personal.contacts.town.as_str(),

@@ -331,9 +331,7 @@ impl Runner {
     }
 
     /// Takes what is asked of the sequencer itself; answers who waits for the clock.
-    fn take_controls(
-        &mut self,
-    ) -> Option<oneshot::Sender<tillside_engine::units::Time>> {
+    fn take_controls(&mut self) -> Option<oneshot::Sender<tillside_engine::units::Time>> {
         while let Ok(control) = self.controls.try_recv() {
             match control {
                 Control::Join(lane, sender) => self.join(lane, sender),

@@ -9,6 +9,10 @@ use tillside_engine::state::{State, read};
 
 use crate::Checked;
 use crate::model::{Entity, Figures, Model, Person};
+use crate::schedule::START;
+
+/// Shorter than a favourite lasts.
+const YEARS_MS: i64 = 1000 * 86_400_000;
 
 /// Demands that `actual` is `expected`.
 pub(crate) fn same<T: PartialEq + std::fmt::Debug>(
@@ -52,11 +56,7 @@ pub(crate) fn entity(state: &State, model: &Model, entity: &Entity) -> Checked {
         }
         Entity::Reservation(id) => {
             let actual = state.reservation(ReservationId(*id));
-            same(
-                what,
-                actual.as_ref(),
-                model.reservations.get(*id as usize - 1),
-            )
+            same(what, actual.as_ref(), model.reservations.get(id))
         }
         Entity::Checkout(id) => {
             let actual = state.checkouts.get(id).map(|c| Arc::clone(&c));
@@ -120,7 +120,7 @@ pub(crate) fn all(state: &State, model: &Model) -> Checked {
     same(
         what,
         counters.next_reservation.max(1),
-        model.reservations.len() as u64 + 1,
+        model.reservations_made + 1,
     )?;
     same(what, counters.transactions, model.receipts)?;
     let sizes = |name: &'static str, actual: usize, expected: usize| {
@@ -147,7 +147,7 @@ pub(crate) fn all(state: &State, model: &Model) -> Checked {
     let stores = (0..model.stores.len() as u32).map(Entity::Store);
     let products = (0..model.products.len() as u32).map(Entity::Product);
     let people = (1..=model.people.len() as u64).map(Entity::Person);
-    let reservations = (1..=model.reservations.len() as u64).map(Entity::Reservation);
+    let reservations = model.reservations.keys().copied().map(Entity::Reservation);
     let checkouts = model.checkouts.keys().cloned().map(Entity::Checkout);
     let offers = model
         .offers

@@ -74,7 +74,7 @@ pub(crate) fn checkout_id(rng: &mut StdRng) -> Arc<str> {
 
 /// Mostly one of the latest; sometimes one nobody made.
 pub(crate) fn reservation(rng: &mut StdRng, model: &Model) -> ReservationId {
-    let made = model.reservations.len() as u64;
+    let made = model.reservations_made;
     ReservationId(rng.random_range(made.saturating_sub(8)..made + 2))
 }
 

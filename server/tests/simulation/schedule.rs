@@ -157,6 +157,7 @@ impl Schedule {
             34..36 => -self.rng.random_range(1..10_000),
             36 => -hour,
             37 | 38 => self.rng.random_range(1..hour),
+            _ if self.rng.random_ratio(1, 8) => 35 * 24 * hour,
             _ => self.rng.random_range(hour..50 * hour),
         });
         let moved = self.clock.0 - before.0;
@@ -287,7 +288,11 @@ impl Schedule {
                 *begun = Some((ticket, events.clone().into()));
                 Some((events, ticket))
             };
-            if !self.world.batching.take_bulk(&mut share, self.clock, false, next) {
+            if !self
+                .world
+                .batching
+                .take_bulk(&mut share, self.clock, false, next)
+            {
                 if self.begun.is_some() {
                     self.world.tally.met("a bulk message in several batches");
                 }

@@ -6,7 +6,7 @@ use tillside_engine::command::{Command, IngestPayload};
 use tillside_store::faulty::FaultKind;
 
 /// Kinds of commands that a run has to meet.
-pub(crate) const COMMANDS: [&str; 20] = [
+pub(crate) const COMMANDS: [&str; 21] = [
     "put stores",
     "put products",
     "create customer",
@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: [&str; 20] = [
     "ingest a profile",
     "expire a hold",
     "forget a checkout",
+    "forget a reservation",
 ];
 
 /// Situations that a run has to meet.

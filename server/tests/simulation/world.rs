@@ -85,6 +85,7 @@ impl World {
                 self.tally.command(match timer {
                     tillside_engine::command::Timer::Reservation(_) => "expire a hold",
                     tillside_engine::command::Timer::Checkout(_) => "forget a checkout",
+                    tillside_engine::command::Timer::EndedReservation(_) => "forget a reservation",
                 });
             }
         }

@@ -15,13 +15,12 @@ impl Model {
     /// Those that are held, not confirmed.
     pub(super) fn holds(&self) -> impl Iterator<Item = &Arc<Reservation>> {
         self.reservations
-            .iter()
+            .values()
             .filter(|r| r.state == ReservationState::Held)
     }
 
     pub(super) fn reservation(&self, id: ReservationId) -> Option<Arc<Reservation>> {
-        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
-        self.reservations.get(at).cloned()
+        self.reservations.get(&id.0).cloned()
     }
 
     pub(super) fn set(&mut self, reservation: Reservation) -> Arc<Reservation> {
@@ -31,9 +30,9 @@ impl Model {
             .map(|l| Entity::Cell((l.sku.0, reservation.store.0)));
         self.touched.extend(cells);
         self.touch(Entity::Reservation(reservation.id.0));
-        let at = reservation.id.0 as usize - 1;
         let reservation = Arc::new(reservation);
-        self.reservations[at] = Arc::clone(&reservation);
+        self.reservations
+            .insert(reservation.id.0, Arc::clone(&reservation));
         reservation
     }
 
@@ -74,7 +73,7 @@ impl Model {
         }
         let earlier = self
             .reservations
-            .iter()
+            .values()
             .rfind(|r| r.order_id == reserve.order_id)
             .cloned();
         if let Some(confirmed) = earlier
@@ -119,6 +118,7 @@ impl Model {
             self.end(earlier.id, ReservationState::Released, at);
         }
         let hold = hold.map(|place| {
+            self.reservations_made += 1;
             let line = |l: &tillside_engine::command::WantedLine| ReservationLine {
                 line_id: Arc::clone(&l.line_id),
                 sku: l.sku,
@@ -126,7 +126,7 @@ impl Model {
                 held: l.quantity,
             };
             let reservation = Reservation {
-                id: ReservationId(self.reservations.len() as u64 + 1),
+                id: ReservationId(self.reservations_made),
                 order_id: Arc::clone(&reserve.order_id),
                 store: place.store,
                 state: ReservationState::Held,
@@ -137,7 +137,6 @@ impl Model {
                 created: at.now,
                 version: at.sequence,
             };
-            self.reservations.push(Arc::new(reservation.clone()));
             self.set(reservation)
         });
         let Some(revision) = reserve.checkout_revision else {
@@ -229,6 +228,7 @@ impl Model {
                 false,
             );
         }
+        let hold = hold.filter(|id| self.reservation(*id).is_some());
         if let Some(hold) = hold {
             // Paid confirms what is held, given up gives it back; where the hold has ended, it has ended.
             let _ = match result {

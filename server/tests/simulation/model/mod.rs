@@ -21,7 +21,7 @@ use tillside_engine::ids::{
 use tillside_engine::offer::{Offer, OutcomeCounts};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::{Reply, Warning};
-use tillside_engine::reservation::{Checkout, CheckoutResult, Reservation};
+use tillside_engine::reservation::{Checkout, CheckoutResult, Reservation, ReservationState};
 use tillside_engine::sale::QuarantinedLine;
 use tillside_engine::units::Time;
 use tillside_server::sequencer::{Answer, Submission};
@@ -123,8 +123,10 @@ pub(crate) struct Model {
     pub(crate) products: Vec<Arc<Product>>,
     pub(crate) categories: Vec<Arc<str>>,
     pub(crate) cells: BTreeMap<CellKey, Arc<Cell>>,
-    /// From 1 on.
-    pub(crate) reservations: Vec<Arc<Reservation>>,
+    /// By number.
+    pub(crate) reservations: BTreeMap<u64, Arc<Reservation>>,
+    /// How many were made.
+    pub(crate) reservations_made: u64,
     pub(crate) checkouts: BTreeMap<Arc<str>, Checkout>,
     /// From 1 on.
     pub(crate) people: Vec<Arc<Person>>,
@@ -165,7 +167,8 @@ impl Model {
             products: Vec::new(),
             categories: Vec::new(),
             cells: BTreeMap::new(),
-            reservations: Vec::new(),
+            reservations: BTreeMap::new(),
+            reservations_made: 0,
             checkouts: BTreeMap::new(),
             people: Vec::new(),
             identifiers: BTreeMap::new(),
@@ -248,6 +251,10 @@ impl Model {
             self.now = now;
             match timer {
                 Timer::Reservation(id) => self.expire(id),
+                Timer::EndedReservation(id) => {
+                    self.reservations.remove(&id.0);
+                    self.touched.push(Entity::Reservation(id.0));
+                }
                 Timer::Checkout(id) => {
                     self.checkouts.remove(&id);
                     self.touched.push(Entity::Checkout(id));
@@ -264,7 +271,23 @@ impl Model {
             .checkouts
             .values()
             .map(|c| (c.expire, Timer::Checkout(Arc::clone(&c.checkout_id))));
-        let mut timers: Vec<_> = holds.chain(checkouts).collect();
+        // What has ended is remembered for 30 days after its hold would have run out.
+        let ended = self
+            .reservations
+            .values()
+            .filter(|r| {
+                !matches!(
+                    r.state,
+                    ReservationState::Held | ReservationState::Confirmed
+                )
+            })
+            .map(|r| {
+                (
+                    r.expire.plus_ms(30 * 24 * HOUR_MS),
+                    Timer::EndedReservation(r.id),
+                )
+            });
+        let mut timers: Vec<_> = holds.chain(checkouts).chain(ended).collect();
         timers.sort();
         timers
     }

@@ -58,7 +58,7 @@ impl Model {
         let held = |state| -> i64 {
             let here = self
                 .reservations
-                .iter()
+                .values()
                 .filter(|r| r.state == state && r.store.0 == key.1);
             here.flat_map(|r| &r.lines)
                 .filter(|l| l.sku.0 == key.0)
