@@ -49,22 +49,16 @@ impl FaultyLog {
         }
         load::check_meta(disk, log.position).map_err(OpenError::Store)?;
         let found = disk.find_mark();
-        mark::check(
-            path,
-            found,
-            log.position,
-            accept_loss_after,
-            |sequence| {
-                if sequence <= head.sequence
-                    && let Found::At(mark) = found
-                {
-                    return Ok(Some(mark.checksum));
-                }
-                log.read(sequence)
-                    .map(|record| record.map(|r| r.checksum))
-                    .map_err(OpenError::Store)
-            },
-        )?;
+        mark::check(path, found, log.position, accept_loss_after, |sequence| {
+            if sequence <= head.sequence
+                && let Found::At(mark) = found
+            {
+                return Ok(Some(mark.checksum));
+            }
+            log.read(sequence)
+                .map(|record| record.map(|r| r.checksum))
+                .map_err(OpenError::Store)
+        })?;
         disk.sync_mark(log.position);
         Ok(log)
     }
