@@ -93,16 +93,7 @@ impl World {
             state: State::default(),
             size,
         };
-        world.put((0..size.stores).map(store_put));
-        let category = |i: u32| Event::CategoryAdded {
-            id: CategoryId(i),
-            path: category_path(i).into(),
-        };
-        world.put((0..CATEGORIES).map(category));
-        world.put((0..size.products).map(product_put));
-        world.put(stock(size));
-        world.put((0..size.customers).map(customer_put));
-        world.put((0..size.offers).map(offer_put));
+        world.put(events(size));
         world
     }
 
@@ -141,6 +132,21 @@ impl World {
             touched.clear();
         }
     }
+}
+
+/// What makes a world of a size, in order.
+pub fn events(size: Size) -> impl Iterator<Item = Event> {
+    let category = |i: u32| Event::CategoryAdded {
+        id: CategoryId(i),
+        path: category_path(i).into(),
+    };
+    (0..size.stores)
+        .map(store_put)
+        .chain((0..CATEGORIES).map(category))
+        .chain((0..size.products).map(product_put))
+        .chain(stock(size))
+        .chain((0..size.customers).map(customer_put))
+        .chain((0..size.offers).map(offer_put))
 }
 
 /// Categories of two levels.

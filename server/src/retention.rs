@@ -50,12 +50,7 @@ pub fn start(
 }
 
 /// Folds what is due; answers when to look again, by the log's time.
-fn fold(
-    folder: &dyn Folder,
-    state: &State,
-    keep_ms: i64,
-    pace: &Pace,
-) -> Result<Time, FoldError> {
+fn fold(folder: &dyn Folder, state: &State, keep_ms: i64, pace: &Pace) -> Result<Time, FoldError> {
     let now = state.counters().now;
     let slack = (keep_ms / SLACK_PART).min(DAY_MS);
     let again = now.plus_ms(slack.max(1));

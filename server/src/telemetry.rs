@@ -88,6 +88,19 @@ fn install() -> Result<PrometheusHandle, String> {
         "tillside_durable_sequence",
         "Every change up to it is on disk."
     );
+    metrics::describe_counter!(
+        "tillside_log_appends_total",
+        "Writes of the sequencer, each with one sync of the disk; divided by tillside_log_commands_total, the syncs an acknowledged change costs."
+    );
+    metrics::describe_counter!(
+        "tillside_log_commands_total",
+        "Commands that changed something and are durable."
+    );
+    metrics::describe_counter!(
+        "tillside_log_written_bytes_total",
+        Unit::Bytes,
+        "Keys and values written, before the database adds its own."
+    );
     metrics::describe_gauge!(
         "tillside_recovery_seconds",
         "How long loading took at start."
@@ -225,6 +238,10 @@ pub fn observe(app: &App) {
     metrics::gauge!("tillside_queue_length", "lane" => "interactive").set(interactive as f64);
     metrics::gauge!("tillside_queue_length", "lane" => "bulk").set(bulk as f64);
     metrics::gauge!("tillside_durable_sequence").set(app.sequencer.durable_sequence().0 as f64);
+    let written = app.sequencer.written();
+    metrics::counter!("tillside_log_appends_total").absolute(written.appends);
+    metrics::counter!("tillside_log_commands_total").absolute(written.commands);
+    metrics::counter!("tillside_log_written_bytes_total").absolute(written.bytes);
     metrics::gauge!("tillside_recovery_seconds").set(app.about.recovery.as_secs_f64());
     let (remembered, oldest) = {
         let requests = lock(&app.state.requests);

@@ -22,6 +22,7 @@ use tillside_store::{BatchBuilder, Log, LogError};
 
 use super::handle::Answer;
 use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
+use super::written::Written;
 use crate::disk::Room;
 
 /// Who asked, and what: a retry is recognised by it.
@@ -59,6 +60,7 @@ pub struct Core {
     room: Arc<Room>,
     /// The log was told that requests before it are forgotten.
     requests_dropped: Sequence,
+    written: Written,
 }
 
 /// Sequences between two tellings of the log that requests are forgotten: about 10 MB of rows, so that whole files go.
@@ -80,6 +82,7 @@ impl Core {
             hot,
             room: Arc::default(),
             requests_dropped: Sequence(0),
+            written: Written::default(),
         }
     }
 
@@ -235,6 +238,7 @@ impl Core {
             self.builder.rows(&self.state, &self.touched);
             self.log.append(self.builder.batch())?;
             self.room.spend(self.builder.batch().bytes());
+            self.written.add(self.records, self.builder.batch().bytes());
         }
         if let Some(hot) = &mut self.hot {
             hot.durable(&self.state, &self.touched);
@@ -330,6 +334,11 @@ impl Core {
     /// Whether somebody should leave memory who could not yet.
     pub fn is_over_budget(&self) -> bool {
         self.hot.as_ref().is_some_and(HotProfiles::is_over_budget)
+    }
+
+    /// What was made durable so far.
+    pub fn written(&self) -> Written {
+        self.written
     }
 
     /// The log's upkeep that need not wait for a batch; about once a second, after a commit.

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::cold::ColdGate;
 use super::core::Submission;
+use super::written::{SharedWritten, Written};
 
 /// A durable answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,7 @@ pub(super) struct Shared {
     pub(super) control: Sender<Control>,
     pub(super) bulk_room: Arc<Semaphore>,
     pub(super) durable: AtomicU64,
+    pub(super) written: SharedWritten,
     pub(super) lanes: std::sync::atomic::AtomicU32,
     /// Where not all customers are in memory.
     pub(super) cold: Option<Arc<ColdGate>>,
@@ -226,6 +228,11 @@ impl SequencerHandle {
     /// Every change up to it is on disk.
     pub fn durable_sequence(&self) -> Sequence {
         Sequence(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// What was made durable since the start.
+    pub fn written(&self) -> Written {
+        self.shared.written.get()
     }
 
     /// Commands waiting: (interactive, bulk messages).

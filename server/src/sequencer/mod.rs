@@ -10,9 +10,11 @@ mod handle;
 mod residency;
 mod sieve;
 mod thread;
+mod written;
 
 pub use self::batching::{Batching, BulkShare, Finished};
 pub use self::core::{Core, RequestStamp, Submission};
 pub use self::handle::{Answer, BulkAnswers, SequencerHandle, SubmitError};
 pub use self::residency::{Delivery, Load, READS_HINTED_MAX, Ready, Ticket};
 pub use self::thread::{SequencerOptions, SequencerThread, start};
+pub use self::written::Written;

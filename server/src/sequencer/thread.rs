@@ -20,6 +20,7 @@ use super::core::Core;
 use super::handle::{
     Answer, BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
 };
+use super::written::SharedWritten;
 use crate::clock::Clock;
 use crate::disk::Room;
 
@@ -104,6 +105,7 @@ pub fn start(
         control,
         bulk_room,
         durable,
+        written: SharedWritten::default(),
         lanes: AtomicU32::new(0),
         cold: cold.as_ref().map(|cold| Arc::clone(&cold.gate)),
         closed: AtomicBool::new(false),
@@ -221,6 +223,7 @@ impl Runner {
             self.shared
                 .durable
                 .store(core.state().snapshot_sequence().0, Ordering::Release);
+            self.shared.written.set(core.written());
             self.tell();
             if let Some(to) = clock_moved {
                 // Who asked may have gone.

@@ -6,6 +6,7 @@ mod folder;
 mod format_file;
 mod migrate;
 mod options;
+mod pressure;
 pub(crate) mod read_only;
 mod space;
 mod whole;
@@ -33,6 +34,8 @@ use crate::profiles::RocksProfiles;
 use crate::record;
 use crate::retention::{self, Foldable, Folder};
 use crate::table::{Cursor, Key, StoredRow, TABLE_SLOTS, Table, Tables};
+
+pub use self::pressure::{Pressure, WritePressure};
 
 /// Folder of the database inside the data directory.
 pub(crate) const DATABASE: &str = "rocksdb";
@@ -207,6 +210,11 @@ impl RocksLog {
             flushed.map_err(|e| failed(e.into_string()))?;
         }
         Ok(())
+    }
+
+    /// Something any thread can ask whether compactions keep up. It keeps the directory in use.
+    pub fn write_pressure(&self) -> WritePressure {
+        WritePressure::new(Arc::clone(&self.db))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {

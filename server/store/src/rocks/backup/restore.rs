@@ -45,7 +45,8 @@ pub fn restore(
     Mark::open(target, backup.position())
         .map_err(|e| BackupError::Restored(crate::error::OpenError::Mark(e)))?;
     let log =
-        RocksLog::open_formatted(target, format_file::Format::Present, OpenOptions::default()).map_err(BackupError::Restored)?;
+        RocksLog::open_formatted(target, format_file::Format::Present, OpenOptions::default())
+            .map_err(BackupError::Restored)?;
     let position = log.position();
     drop(log);
     format_file::restored(target).map_err(|e| BackupError::io(target, &e))?;
