@@ -145,7 +145,7 @@ async fn typical_answer(run: &Run, requests: &Requests) -> anyhow::Result<Bytes>
 }
 
 /// Processor time a process has used, in microseconds; none where the system does not tell (only Linux does).
-fn cpu_micros(pid: u32) -> Option<f64> {
+pub(crate) fn cpu_micros(pid: u32) -> Option<f64> {
     // The kernel's unit towards programs, whatever its own.
     const MICROS_PER_TICK: f64 = 10_000.0;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -156,7 +156,7 @@ fn cpu_micros(pid: u32) -> Option<f64> {
     Some((ticks()? + ticks()?) * MICROS_PER_TICK)
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

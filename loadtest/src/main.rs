@@ -5,6 +5,7 @@ mod arrivals;
 mod cold;
 mod compare;
 mod drive;
+mod durable;
 mod echo;
 mod prepare;
 mod report;
@@ -50,6 +51,8 @@ enum Command {
     EchoCompare(CompareArgs),
     /// More customers than memory: fills a server of its own, restarts it with room for few, and asks by popularity
     ColdProfiles(cold::ColdArgs),
+    /// Durable holds beside PostgreSQL and Redis, which it starts itself from what is installed
+    DurableCompare(DurableArgs),
     /// The echo server alone; reads a length (4 bytes, big-endian) and its answer from stdin, ends when stdin does
     #[command(hide = true)]
     EchoServer(EchoArgs),
@@ -152,6 +155,40 @@ struct EchoArgs {
     treatment: Treatment,
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+}
+
+#[derive(Debug, Clone, Args)]
+struct DurableArgs {
+    /// Calls in flight, one comparison each
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 128], value_parser = clap::value_parser!(u16).range(1..=128))]
+    in_flight: Vec<u16>,
+    /// Rounds; in each, every subject has its turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// How long each turn is measured, in seconds
+    #[arg(long, default_value = "4", value_parser = seconds, value_name = "SECONDS")]
+    duration: Duration,
+    /// How long each turn runs before it is measured, in seconds
+    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+    warmup: Duration,
+    /// Generator threads [default: number of cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Where the servers keep their data: on the disk that is to be compared [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    directory: Option<std::path::PathBuf>,
+    /// The server's program [default: tillside-server beside this program]
+    #[arg(long, value_name = "FILE")]
+    server_program: Option<std::path::PathBuf>,
+    /// Measure Tillside alone
+    #[arg(long)]
+    tillside_only: bool,
+    /// Seed of the baskets
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -265,12 +302,33 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn durable_compare(args: &DurableArgs) -> anyhow::Result<()> {
+    let comparison = durable::compare(&durable::Options {
+        seed: args.seed,
+        in_flight: args.in_flight.iter().map(|n| usize::from(*n)).collect(),
+        rounds: usize::from(args.rounds),
+        warmup: args.warmup,
+        duration: args.duration,
+        threads: args.threads.map_or_else(cores, usize::from),
+        directory: args.directory.clone(),
+        server_program: args.server_program.clone(),
+        tillside_only: args.tillside_only,
+    })?;
+    if args.json {
+        println!("{}", comparison.json());
+    } else {
+        print!("{}", comparison.text());
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         None => load(&cli.load),
         Some(Command::EchoCompare(args)) => compare(args),
         Some(Command::ColdProfiles(args)) => cold::run(args),
+        Some(Command::DurableCompare(args)) => durable_compare(args),
         Some(Command::EchoServer(args)) => echo::serve(args.treatment, usize::from(args.threads)),
     };
     match outcome {
