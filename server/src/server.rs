@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tillside_engine::decide::Rules;
+use tillside_engine::invariants::violations;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
 use tillside_store::{
@@ -285,6 +286,9 @@ impl Opened {
         }
         let loaded = load_within(&log, config.hot_profiles_max_bytes())?;
         keys::check_belongs(&key, &loaded.state, &config.keys_dir)?;
+        let checking = Instant::now();
+        refuse_unsound(&loaded.state, &config.data_dir)?;
+        let checking = checking.elapsed();
         let recovery = started.elapsed();
         let rows: u64 = loaded.rows.values().sum();
         tracing::info!(
@@ -294,6 +298,7 @@ impl Opened {
             customers_in_memory = loaded.state.customers.len(),
             reading_ms = loaded.reading.as_millis() as u64,
             deriving_ms = loaded.deriving.as_millis() as u64,
+            checking_ms = checking.as_millis() as u64,
             "loaded"
         );
         let reading = Reading {
@@ -380,6 +385,19 @@ impl Opened {
             background,
         })
     }
+}
+
+/// Refuses a state that breaks an invariant: serving from it would spread what is wrong.
+fn refuse_unsound(state: &State, data_dir: &Path) -> anyhow::Result<()> {
+    let found = violations(state);
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    anyhow::bail!(
+        "what {} holds breaks an invariant ({first}; {} in all). Nothing was changed; restore a backup, and report this with the log: it is a defect of the server",
+        data_dir.display(),
+        found.len()
+    )
 }
 
 /// The clock; a simulated one never starts before what was recorded.
