@@ -37,6 +37,11 @@ pub(crate) trait Stored: Sized {
     /// Shapes it for the disk.
     fn to_record(&self) -> Self::Record;
 
+    /// Appends the encoded shape; where that is worth it, without making the shape first.
+    fn write(&self, out: &mut Vec<u8>) {
+        write_record(&self.to_record(), out);
+    }
+
     /// Reads it back; refuses what no version could have meant.
     fn from_record(record: Self::Record) -> Result<Self, RecordProblem>;
 }
@@ -51,7 +56,7 @@ pub(crate) trait Row: Stored {
 
 /// Appends the payload of an entity.
 pub(crate) fn write_payload<T: Stored>(entity: &T, out: &mut Vec<u8>) {
-    write_record(&entity.to_record(), out);
+    entity.write(out);
 }
 
 /// Appends a record.

@@ -63,6 +63,17 @@ pub(super) fn number(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
+/// Bytes of a number.
+pub(super) fn number_bytes(value: u64) -> usize {
+    // Seven bits a byte, and one byte for zero.
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Bytes of a signed number.
+pub(super) fn signed_bytes(value: i64) -> usize {
+    number_bytes((value << 1 ^ value >> 63) as u64)
+}
+
 /// Appends a signed number.
 pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
     number((value << 1 ^ value >> 63) as u64, out);
@@ -79,6 +90,8 @@ mod tests {
             let mut bytes = Vec::new();
             unsigned.iter().for_each(|n| number(*n, &mut bytes));
             negative.iter().for_each(|n| signed(*n, &mut bytes));
+            let told = unsigned.iter().map(|n| number_bytes(*n)).chain(negative.iter().map(|n| signed_bytes(*n)));
+            prop_assert_eq!(told.sum::<usize>(), bytes.len());
             let mut reader = Reader::new(&bytes, "test");
             for n in unsigned {
                 prop_assert_eq!(reader.number(), Ok(n));
