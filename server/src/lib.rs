@@ -4,6 +4,7 @@
 //! reading the state on the caller's own task or by one command through the [`sequencer`], and turned back. Nothing here
 //! decides anything about customers, offers or stock: that is the engine's.
 
+pub mod allocator;
 pub mod app;
 pub mod background;
 pub mod backups;

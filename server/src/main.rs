@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tillside_server::allocator;
 use tillside_server::config::{Config, parse_cli};
 use tillside_server::server::{self, Addresses, Ended};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let cli = parse_cli(std::env::args_os());
     if let Some(command) = &cli.command {
         return tillside_server::cli::run(command, &cli);
