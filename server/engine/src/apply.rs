@@ -23,7 +23,7 @@ use crate::offer::{Offer, OutcomeType};
 use crate::profile::Purchase;
 use crate::reservation::{Reservation, ReservationState};
 use crate::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, StoreRef};
-use crate::state::{State, lock, write};
+use crate::state::{State, lock, read, write};
 use crate::units::Time;
 
 /// Rows that changed since the last write, each once however often it changed.
@@ -281,6 +281,7 @@ fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut T
         }
     }
     state.products.numbers.insert(Arc::clone(&product.sku), id);
+    state.note_category(id, product.category);
     for gtin in &product.gtins {
         state.gtins.insert(*gtin, id);
     }
@@ -421,8 +422,10 @@ fn record_history(state: &State, customer: CustomerId, sale: &Sale, store: Optio
         .collect();
     products.sort_unstable();
     products.dedup();
-    let category = |sku: &SkuId| state.products.items.get(sku).and_then(|p| p.category);
+    let by_product = read(&state.product_categories);
+    let category = |sku: &SkuId| by_product.get(sku.0 as usize).copied().flatten();
     let mut categories: SmallVec<[CategoryId; 16]> = products.iter().filter_map(category).collect();
+    drop(by_product);
     categories.sort_unstable();
     categories.dedup();
     let purchase = Purchase {
@@ -618,7 +621,9 @@ impl State {
                 .iter()
                 .map(|e| (*e.key(), Arc::clone(e.value()))),
         ));
+        write(&self.product_categories).clear();
         for entry in &self.products.items {
+            self.note_category(*entry.key(), entry.category);
             for gtin in &entry.gtins {
                 self.gtins.insert(*gtin, *entry.key());
             }

@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 use crate::barcode::Embedded;
 use crate::catalog::{Product, Store};
 use crate::customer::{Consent, Contacts, KnownIdentifier};
-use crate::ids::{BusinessKey, IdentifierHash, ReservationId, StoreId};
+use crate::ids::{BusinessKey, IdentifierHash, ReservationId, SkuId, StoreId};
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::reservation::CheckoutResult;
 use crate::sale::SaleKind;
+use crate::state::State;
 use crate::units::{Money, Time, Unit};
 
 /// A command.
@@ -247,6 +248,24 @@ pub struct Ingest {
     pub payload: IngestPayload,
 }
 
+impl Ingest {
+    /// Finds products by SKU before the event is queued, on the caller's thread instead of the sequencer's. The number of an
+    /// SKU never changes once it is given, so what is found now is what would be found then; what is not found is left to
+    /// the sequencer, before whom it may have been put. (Barcodes may move to another product and are always left.)
+    pub fn find_known(&mut self, state: &State) {
+        let IngestPayload::Sale(draft) = &mut self.payload else {
+            return;
+        };
+        for line in &mut draft.lines {
+            if let ItemDraft::Sku(sku) = &line.item
+                && let Some(known) = state.products.number(sku)
+            {
+                line.item = ItemDraft::Known(known);
+            }
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum IngestPayload {
@@ -298,6 +317,8 @@ pub struct SaleDraft {
 pub enum ItemDraft {
     /// An SKU.
     Sku(Arc<str>),
+    /// An SKU that was found before the command was queued: see [`Ingest::find_known`].
+    Known(SkuId),
     /// A scanned code, with all it can mean: a GTIN, or item codes with what is embedded, in the order of the masks.
     Scanned {
         /// As read.

@@ -23,6 +23,7 @@ pub mod invariants;
 pub mod ledger;
 pub mod limits;
 pub mod offer;
+pub mod prefetch;
 pub mod profile;
 pub mod ranking;
 pub mod recognition;

@@ -31,6 +31,15 @@ use crate::units::{Money, Thousandths, Time, mul_div_round};
 /// A concurrent table. Keys are surrogates, dense ids, keyed hashes, or ids of a retailer that harms only itself.
 pub type Table<K, V> = DashMap<K, V, FxBuildHasher>;
 
+/// Parts of a table that grows to millions of rows. A part doubles at once while the sequencer waits, so there are many:
+/// with a part a core, a table of ten million keys stops all changes for a quarter of a second each time.
+const LARGE_TABLE_PARTS: usize = 128;
+
+/// An empty table for millions of rows.
+pub fn large_table<K: Eq + Hash, V>() -> Table<K, V> {
+    DashMap::with_capacity_and_hasher_and_shard_amount(0, FxBuildHasher, LARGE_TABLE_PARTS)
+}
+
 /// Things with a retailer id and a dense number.
 #[derive(Debug)]
 pub struct Catalog<N: Eq + Hash, T> {
@@ -128,7 +137,7 @@ pub struct Counters {
 }
 
 /// Everything the engine knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     /// Stores.
     pub stores: Catalog<StoreId, Store>,
@@ -136,6 +145,9 @@ pub struct State {
     pub store_index: Published<StoreIndex>,
     /// Products.
     pub products: Catalog<SkuId, Product>,
+    /// Category of each product, by its number. Derived, and small enough to stay in the processor's caches: every line of
+    /// a sale asks for one.
+    pub product_categories: RwLock<Vec<Option<CategoryId>>>,
     /// Category paths; the number is the position in `category_paths`.
     pub categories: Table<Arc<str>, CategoryId>,
     /// Category number -> path.
@@ -187,6 +199,43 @@ pub struct State {
     /// Counts changes of products in this process, each after it can be read: what was made of names read since a value
     /// was seen is up to date while the value stays. Not kept on disk.
     pub catalog_version: AtomicU64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            stores: Catalog::default(),
+            store_index: Published::default(),
+            products: Catalog::default(),
+            product_categories: RwLock::default(),
+            categories: Table::default(),
+            category_paths: Table::default(),
+            gtins: Table::default(),
+            plus: Table::default(),
+            customers: large_table(),
+            identifiers: large_table(),
+            stock: StockTable::default(),
+            offers: Table::default(),
+            active_offers: Published::default(),
+            outcomes: Table::default(),
+            reservations: large_table(),
+            orders: large_table(),
+            checkouts: large_table(),
+            business_keys: large_table(),
+            requests: large_table(),
+            request_order: Mutex::default(),
+            quarantine: RwLock::default(),
+            provisional: RwLock::default(),
+            timers: Mutex::default(),
+            sequence: AtomicU64::default(),
+            now_ms: AtomicI64::default(),
+            next_customer: AtomicU64::default(),
+            next_reservation: AtomicU64::default(),
+            transactions: AtomicU64::default(),
+            catalog_version: AtomicU64::default(),
+            residency: Default::default(),
+        }
+    }
 }
 
 /// A scanned or named item, found.
@@ -261,6 +310,17 @@ impl State {
     /// The path of a category.
     pub fn category_path(&self, id: CategoryId) -> Option<Arc<str>> {
         self.category_paths.get(&id).map(|p| Arc::clone(&p))
+    }
+
+    /// Notes the category of a product for [`Self::product_categories`].
+    pub(crate) fn note_category(&self, id: SkuId, category: Option<CategoryId>) {
+        let mut categories = write(&self.product_categories);
+        // Numbers of products are dense.
+        let at = id.0 as usize;
+        if categories.len() <= at {
+            categories.resize(at + 1, None);
+        }
+        categories[at] = category;
     }
 
     /// A product by SKU.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, RwLock, RwLockReadGuard};
 
 use crate::ids::{CellKey, SkuId, StoreId};
+use crate::prefetch;
 use crate::state::{read, write};
 use crate::stock::StockLevel;
 
@@ -27,6 +28,17 @@ const WORD: u32 = 64;
 pub struct StockTable {
     chunks: [OnceLock<Chunk>; CHUNKS],
     levels: AtomicUsize,
+}
+
+/// A step of the way to a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Where the product is.
+    Product,
+    /// Where the levels of 64 stores are.
+    Word,
+    /// The level.
+    Level,
 }
 
 type Chunk = Box<[RwLock<ProductStock>]>;
@@ -266,6 +278,39 @@ impl StockTable {
     pub fn read<R>(&self, cell: CellKey, look: impl FnOnce(&StockLevel) -> R) -> Option<R> {
         let (sku, store) = (cell.sku(), cell.store());
         self.product(sku)?.get(store).map(look)
+    }
+
+    /// Asks memory for the way to a level, each step of which needs the one before to have arrived: `Step::Product` long
+    /// before the level is looked at, `Step::Level` shortly before. A hint: it changes nothing, and nothing depends on it.
+    pub fn ask(&self, cell: CellKey, step: Step) {
+        let (sku, store) = (cell.sku(), cell.store());
+        let Some(slot) = self.slot(sku) else {
+            return;
+        };
+        if step == Step::Product {
+            return prefetch::value(slot);
+        }
+        match (&*read(slot), step) {
+            (ProductStock::Few(levels), _) => {
+                if let Some((_, level)) = levels.get(levels.len() / 2) {
+                    prefetch::value(level);
+                }
+            }
+            (ProductStock::Many(many), step) => {
+                let Some(word) = many.words.get((store.0 / WORD) as usize) else {
+                    return;
+                };
+                match step {
+                    Step::Product | Step::Word => prefetch::value(word),
+                    Step::Level => {
+                        let (_, at) = word.place(store.0 % WORD);
+                        if let Some(level) = word.levels.get(at) {
+                            prefetch::value(level);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Changes a level, made of zeros where there was none. The one writer only.

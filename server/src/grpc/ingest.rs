@@ -58,7 +58,10 @@ async fn take(app: Arc<App>, events: Vec<v1::Event>) -> Result<Vec<v1::EventAck>
     for sent in events {
         let entry = match event(&app.reading, &sent, now) {
             Ok(mut taken) => {
-                commands.extend(taken.take_ingest());
+                commands.extend(taken.take_ingest().map(|mut ingest| {
+                    ingest.find_known(&app.state);
+                    ingest
+                }));
                 Entry::Taken(Box::new(taken))
             }
             Err(invalid) => Entry::Refused(errors::invalid_problem(&invalid)),

@@ -8,6 +8,7 @@ use tillside_engine::ids::Sequence;
 use tillside_engine::profile::History;
 use tillside_engine::reply::Reply;
 use tillside_engine::state::{State, lock, read};
+use tillside_engine::stock_table::Step;
 use tillside_engine::units::Time;
 
 use crate::frame;
@@ -17,6 +18,9 @@ use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::meta::Meta;
 use crate::record::{self, Row};
 use crate::table::{Key, META_KEY, Table};
+
+/// Levels asked for before they are encoded: a batch's levels no longer fit the nearest cache.
+const CELLS_AHEAD: usize = 8;
 
 /// One row to put or to delete. In the buffer lie table number, key and framed value, in this order: that is also what
 /// the value's checksum covers.
@@ -264,7 +268,11 @@ impl Rows<'_> {
     }
 
     fn sales(&mut self, state: &State, touched: &Touched) {
+        let mut ahead = touched.cells.iter().skip(CELLS_AHEAD);
         for cell in &touched.cells {
+            if let Some(later) = ahead.next() {
+                state.stock.ask(*later, Step::Level);
+            }
             // Encoded under the guard: this is the only thread that ever takes a writing one, so nobody waits for it.
             state.stock.read(*cell, |level| self.put(cell, level));
         }

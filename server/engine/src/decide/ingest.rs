@@ -10,9 +10,10 @@ use crate::decide::{Decided, Rules, customers, stock};
 use crate::event::Event;
 use crate::ids::{CellKey, CustomerId, ReservationId, SkuId, StoreId};
 use crate::limits::{CLOCK_SKEW_MS_MAX, LEVEL_THOUSANDTHS_MAX};
+use crate::prefetch;
 use crate::reply::{Reply, Warning};
 use crate::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
-use crate::state::{FoundItem, State};
+use crate::state::State;
 use crate::units::{Currency, Money, ONE, Thousandths, Time, price_of};
 
 pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> Decided {
@@ -205,11 +206,11 @@ impl Booking<'_> {
             _ if matches!(self.kind, SaleKind::Return | SaleKind::PostVoid) => -1,
             _ => 1,
         };
-        let embedded = found.as_ref().and_then(|f| f.quantity);
+        let embedded = found.as_ref().and_then(|f| f.read.0);
         let quantity = draft.quantity.unwrap_or(sign * embedded.unwrap_or(ONE).0);
         let net = draft
             .net
-            .unwrap_or_else(|| list_value(found.as_ref(), quantity, sign));
+            .unwrap_or_else(|| self.list_value(found.as_ref(), quantity, sign));
         let mut line = SaleLine {
             item,
             quantity,
@@ -228,6 +229,10 @@ impl Booking<'_> {
             if line.quantity != 0 {
                 let cell = CellKey::new(found.id, store);
                 let moved = self.state.stock.read(cell, |l| {
+                    if let Some(recent) = &l.recent {
+                        // Applying will add to it.
+                        prefetch::value(&**recent);
+                    }
                     let effective = |time| l.effective(-quantity, time);
                     let delta = self.own_time.map_or(-quantity, effective);
                     let after =
@@ -248,23 +253,54 @@ impl Booking<'_> {
         line
     }
 
-    fn find(&self, item: &ItemDraft) -> (Option<FoundItem>, ItemRef) {
+    fn find(&self, item: &ItemDraft) -> (Option<Found>, ItemRef) {
+        let plain = |id| Found {
+            id,
+            read: (None, None),
+        };
         let (found, unknown) = match item {
+            ItemDraft::Known(id) => return (Some(plain(*id)), ItemRef::Known(*id)),
             ItemDraft::Sku(sku) => (
-                self.state.find_sku(sku),
+                self.state.products.number(sku).map(plain),
                 ItemRef::UnknownSku(Arc::clone(sku)),
             ),
             ItemDraft::Scanned {
                 code,
                 gtin,
                 embedded,
-            } => (
-                self.state.find_scanned(*gtin, embedded),
-                ItemRef::UnknownCode(Arc::clone(code)),
-            ),
+            } => {
+                let found = self.state.find_scanned(*gtin, embedded);
+                let found = found.map(|item| Found {
+                    id: item.id,
+                    read: (item.quantity, item.amount),
+                });
+                (found, ItemRef::UnknownCode(Arc::clone(code)))
+            }
         };
         let item = found.as_ref().map_or(unknown, |f| ItemRef::Known(f.id));
         (found, item)
+    }
+
+    /// What a line costs where the till did not say.
+    fn list_value(&self, found: Option<&Found>, quantity: i64, sign: i64) -> Money {
+        let nothing = Money {
+            currency: Currency::EUR,
+            minor: 0,
+        };
+        let Some(found) = found else { return nothing };
+        if let Some(amount) = found.read.1 {
+            return Money {
+                minor: sign * amount.minor,
+                ..amount
+            };
+        }
+        let product = self.state.products.get(found.id);
+        product
+            .and_then(|product| product.list_price)
+            .map_or(nothing, |price| Money {
+                minor: price_of(price.minor, Thousandths(quantity)),
+                ..price
+            })
     }
 
     /// How much of a reservation the line hands over: never more than it holds, less what earlier lines took.
@@ -299,22 +335,9 @@ impl Booking<'_> {
     }
 }
 
-/// What a line costs where the till did not say.
-fn list_value(found: Option<&FoundItem>, quantity: i64, sign: i64) -> Money {
-    let nothing = Money {
-        currency: Currency::EUR,
-        minor: 0,
-    };
-    let Some(found) = found else { return nothing };
-    match (found.amount, found.product.list_price) {
-        (Some(amount), _) => Money {
-            minor: sign * amount.minor,
-            ..amount
-        },
-        (None, Some(price)) => Money {
-            minor: price_of(price.minor, Thousandths(quantity)),
-            ..price
-        },
-        (None, None) => nothing,
-    }
+/// The product of a line. The product itself is looked at only where a line leaves out its price: most give it.
+struct Found {
+    id: SkuId,
+    /// Quantity and price read off the code.
+    read: (Option<Thousandths>, Option<Money>),
 }
