@@ -74,9 +74,9 @@ struct Options {
     /// Reads a second, of customers and of levels
     #[arg(long, default_value_t = 4_000)]
     reads: u64,
-    /// Rows of bulk in a batch while tills wait [default: the server's]
+    /// Microseconds that a batch with both may take [default: the server's]
     #[arg(long)]
-    bulk_rows_shared: Option<usize>,
+    batch_us: Option<u64>,
     /// Where to keep the data; emptied of nothing, so name an empty directory [default: one that is removed]
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -133,6 +133,7 @@ fn latencies() -> anyhow::Result<Latencies> {
 }
 
 fn main() -> anyhow::Result<()> {
+    tillside_server::allocator::keep_freed_memory();
     let options = Options::parse();
     let size = Size {
         stores: options.stores,
@@ -157,7 +158,9 @@ fn main() -> anyhow::Result<()> {
     let pressure = log.write_pressure();
     let clock = Arc::new(AtomicI64::new(NOW.0));
     let mut bounds = SequencerOptions::default();
-    bounds.bulk_rows_shared = options.bulk_rows_shared.unwrap_or(bounds.bulk_rows_shared);
+    if let Some(micros) = options.batch_us {
+        bounds.batch_shared_time = Duration::from_micros(micros);
+    }
     let (handle, sequencer) = sequencer::start(
         Arc::clone(&state),
         Box::new(log),
@@ -246,7 +249,12 @@ async fn one_stream(field: Arc<Field>, handle: SequencerHandle, stream: u64) {
         }
         let paid = Time(field.clock.load(Ordering::Relaxed));
         let events: Vec<_> = (0..options.message)
-            .map(|_| field.texts.receipt(&mut numbers, paid))
+            .map(|_| {
+                let mut receipt = field.texts.receipt(&mut numbers, paid);
+                // As the edge does.
+                receipt.find_known(&field.state);
+                receipt
+            })
             .collect();
         let sent = Instant::now();
         let Ok(answers) = handle.bulk(events).await else {
@@ -489,6 +497,11 @@ fn report(field: &Field, found: &Found) {
         "memory             {} stock levels, {} MB resident at most",
         field.state.stock.len(),
         process::peak_resident_bytes().unwrap_or(0) / 1_000_000
+    );
+    let sequencer = processor.get("sequencer").copied().unwrap_or(0.0);
+    println!(
+        "sequencer          {:>10.2} µs of processor per acknowledged command",
+        sequencer * seconds * 1e6 / written.commands.max(1) as f64
     );
     let split: Vec<String> = processor
         .iter()

@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 
 use tillside_engine::command::{Command, Ingest};
+use tillside_engine::prefetch;
 use tillside_engine::reject::Rejection;
+use tillside_engine::stock_table::Step;
 use tillside_engine::units::Time;
 
 use super::core::{Core, Submission};
@@ -67,15 +69,10 @@ impl<O, M> Batching<O, M> {
         self.finished.push(Finished::One(to, answer));
     }
 
-    /// The share of bulk in this batch, smaller while tills wait.
-    pub fn bulk_share(&self, tills_wait: bool) -> BulkShare {
-        let share = if tills_wait {
-            self.options.bulk_rows_shared
-        } else {
-            self.options.bulk_rows_alone
-        };
+    /// A share of bulk in this batch of about `rows`.
+    pub fn bulk_share(&self, rows: usize) -> BulkShare {
         BulkShare {
-            rows: self.core.batch_rows() + share,
+            rows: self.core.batch_rows() + rows,
             events: self.options.bulk_events,
         }
     }
@@ -109,6 +106,12 @@ impl<O, M> Batching<O, M> {
             return false;
         }
         if let Some(event) = partial.events.pop_front() {
+            // What leads to a row is asked for events ahead, the row itself for the next one.
+            for (ahead, step) in [(2, Step::Product), (1, Step::Word), (0, Step::Level)] {
+                if let Some(later) = partial.events.get(ahead) {
+                    prefetch::ingest(self.core.state(), later, step);
+                }
+            }
             let command = Command::Ingest(Box::new(event));
             let answer = self.core.submit(&Submission::plain(command), now);
             partial.answers.push(answer);

@@ -8,6 +8,7 @@ mod cold;
 mod core;
 mod handle;
 mod residency;
+mod share;
 mod sieve;
 mod thread;
 mod written;

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Select, bounded};
 use tillside_engine::decide::Rules;
+use tillside_engine::prefetch;
 use tillside_engine::reject::Rejection;
 use tillside_engine::state::State;
 use tillside_store::{Log, Profiles};
@@ -20,6 +21,7 @@ use super::core::Core;
 use super::handle::{
     Answer, BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
 };
+use super::share::BulkRows;
 use super::written::SharedWritten;
 use crate::clock::Clock;
 use crate::disk::Room;
@@ -33,8 +35,13 @@ pub struct SequencerOptions {
     pub bulk_queue: usize,
     /// Interactive commands of one batch.
     pub batch_commands: usize,
-    /// Rows that bulk may add to a batch while tills are waiting: about 1 ms of writing.
-    pub bulk_rows_shared: usize,
+    /// Rows that bulk may add to a batch while tills are waiting, at least: it never stands still.
+    pub bulk_rows_shared_min: usize,
+    /// The same, at most.
+    pub bulk_rows_shared_max: usize,
+    /// How long a batch with both may take; what bulk may add follows from it. A till that comes while a batch is written
+    /// waits for the rest of that one and for its own, so twice this is near the 99th percentile.
+    pub batch_shared_time: Duration,
     /// Rows that bulk may add to a batch while nobody else is waiting.
     pub bulk_rows_alone: usize,
     /// Bulk events of one batch: duplicates and refusals write no rows, but take their time all the same.
@@ -55,7 +62,9 @@ impl Default for SequencerOptions {
             interactive_queue: 8192,
             bulk_queue: 64,
             batch_commands: 512,
-            bulk_rows_shared: 256,
+            bulk_rows_shared_min: 256,
+            bulk_rows_shared_max: 4096,
+            batch_shared_time: Duration::from_millis(4),
             bulk_rows_alone: 2048,
             bulk_events: 1024,
             parked_max: 1024,
@@ -113,7 +122,13 @@ pub fn start(
     let (fail, failed) = watch::channel(None);
     let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
     let lanes = vec![None];
+    let share = BulkRows::new(
+        options.bulk_rows_shared_min,
+        options.bulk_rows_shared_max,
+        options.batch_shared_time,
+    );
     let mut runner = Runner {
+        share,
         batching: Batching::new(core, options),
         clock,
         interactive: interactive_work,
@@ -176,6 +191,7 @@ type OneTicket = (u32, oneshot::Sender<Result<Answer, Rejection>>);
 
 struct Runner {
     batching: Batching<OneTicket, BulkTicket>,
+    share: BulkRows,
     clock: Clock,
     interactive: Receiver<OneWork>,
     bulk: Receiver<ManyWork>,
@@ -192,10 +208,11 @@ impl Runner {
         loop {
             self.wait();
             let now = self.clock.now();
+            let started = Instant::now();
             let mut more_due = self.batching.core.fire_timers(now);
             self.take_up_parked(now);
             let tills = self.take_interactive(now);
-            self.take_bulk(now, tills);
+            let cut = self.take_bulk(now, tills);
             let core = &mut self.batching.core;
             if let Some(cold) = &mut self.cold {
                 cold.send_out(core);
@@ -216,6 +233,9 @@ impl Runner {
             }
             metrics::histogram!("tillside_batch_commands").record(core.batch_records() as f64);
             core.commit()?;
+            if tills {
+                self.share.learn(started.elapsed(), cut);
+            }
             if let Some(cold) = &self.cold {
                 cold.show(core);
             }
@@ -283,13 +303,26 @@ impl Runner {
 
     fn take_interactive(&mut self, now: tillside_engine::units::Time) -> bool {
         let mut taken = 0;
-        while taken < self.batching.options.batch_commands
-            && let Ok(work) = self.interactive.try_recv()
-        {
-            self.decide_or_park(work, now);
+        let mut next = self.next_interactive();
+        while let Some(work) = next {
             taken += 1;
+            next = if taken < self.batching.options.batch_commands {
+                self.next_interactive()
+            } else {
+                None
+            };
+            // Its rows come from memory while this one is decided.
+            if let Some(next) = &next {
+                prefetch::command(self.batching.core.state(), &next.submission.command);
+            }
+            self.decide_or_park(work, now);
         }
         taken > 0
+    }
+
+    /// The next command somebody still waits for: what its caller has given up is not worth anybody's time.
+    fn next_interactive(&self) -> Option<OneWork> {
+        std::iter::from_fn(|| self.interactive.try_recv().ok()).find(|work| !work.to.is_closed())
     }
 
     fn decide_or_park(&mut self, work: OneWork, now: tillside_engine::units::Time) {
@@ -323,14 +356,23 @@ impl Runner {
         }
     }
 
-    fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) {
-        let mut share = self.batching.bulk_share(tills_wait);
+    /// Takes the batch's share of bulk; true where that held more of it back.
+    fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) -> bool {
+        let rows = if tills_wait {
+            self.share.rows()
+        } else {
+            self.batching.options.bulk_rows_alone
+        };
+        let mut share = self.batching.bulk_share(rows);
         let parks = self.cold.is_some();
+        // A stream that has ended sends what was not acknowledged again; none of it has been begun here.
         let next = || {
-            let work = self.bulk.try_recv().ok()?;
+            let mut waiting = std::iter::from_fn(|| self.bulk.try_recv().ok());
+            let work = waiting.find(|work| !work.to.is_closed())?;
             Some((work.events, (work.lane, work.to, work.room)))
         };
         while self.batching.take_bulk(&mut share, now, parks, next) {}
+        !self.batching.bulk_waits() && (self.batching.has_partial() || !self.bulk.is_empty())
     }
 
     /// Takes what is asked of the sequencer itself; answers who waits for the clock.

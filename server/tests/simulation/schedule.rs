@@ -279,7 +279,13 @@ impl Schedule {
             self.take_one(waiting)?;
             taken += 1;
         }
-        let mut share = self.world.batching.bulk_share(taken > 0);
+        let options = &self.world.batching.options;
+        let rows = if taken > 0 {
+            options.bulk_rows_shared_min
+        } else {
+            options.bulk_rows_alone
+        };
+        let mut share = self.world.batching.bulk_share(rows);
         loop {
             let before = self.world.batching.core.state().snapshot_sequence();
             let (bulk, begun) = (&mut self.bulk, &mut self.begun);

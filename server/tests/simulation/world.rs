@@ -42,7 +42,7 @@ pub(crate) struct World {
 fn options(bulk_rows: usize) -> SequencerOptions {
     SequencerOptions {
         batch_commands: 6,
-        bulk_rows_shared: bulk_rows,
+        bulk_rows_shared_min: bulk_rows,
         bulk_rows_alone: 4 * bulk_rows,
         bulk_events: 12,
         rules: Rules {
