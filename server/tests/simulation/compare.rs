@@ -9,10 +9,6 @@ use tillside_engine::state::{State, read};
 
 use crate::Checked;
 use crate::model::{Entity, Figures, Model, Person};
-use crate::schedule::START;
-
-/// Shorter than a favourite lasts.
-const YEARS_MS: i64 = 1000 * 86_400_000;
 
 /// Demands that `actual` is `expected`.
 pub(crate) fn same<T: PartialEq + std::fmt::Debug>(

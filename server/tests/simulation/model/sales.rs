@@ -148,6 +148,7 @@ impl Model {
         let number = |found: Option<usize>| found.map(|n| n as u32);
         let (gtin, embedded) = match item {
             ItemDraft::Sku(sku) => return (self.product_number(sku), None, None),
+            ItemDraft::Known(sku) => return (Some(sku.0), None, None),
             ItemDraft::Scanned { gtin, embedded, .. } => (gtin, embedded),
         };
         if let Some(gtin) = gtin
@@ -223,6 +224,7 @@ impl Model {
         // A line whose item is known is named by its SKU.
         let (item, scanned) = match (line.product, &line.draft.item) {
             (Some(known), _) => (Arc::clone(&self.products[known as usize].sku), false),
+            (None, ItemDraft::Known(sku)) => unreachable!("{sku:?} is known"),
             (None, ItemDraft::Sku(sku)) => (Arc::clone(sku), false),
             (None, ItemDraft::Scanned { code, .. }) => (Arc::clone(code), true),
         };
