@@ -110,7 +110,7 @@ fn command(n: u64) -> (Vec<Event>, Option<Reply>) {
                 personal: Some(Arc::new(personal)),
                 relation: Arc::new(relation),
                 identifiers: vec![IdentifierHash(u128::from(id) << 64)],
-                created: n / 4 < 60,
+                created: n / 4 <= 60,
             };
             (vec![put], None)
         }
