@@ -3,6 +3,7 @@
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use tillside_engine::state::lock;
 use tillside_store::faulty::{Damage, Fault, FaultKind, FaultyDisk, MarkDamage, ReadFault};
 use tillside_store::{LogError, OpenError, Table, state_digest};
 
@@ -275,16 +276,26 @@ fn power_lost(schedule: &mut Schedule) -> Checked {
 }
 
 fn rot(schedule: &mut Schedule, damage: Damage) -> Checked {
+    settle(schedule)?;
+    let window = lock(&schedule.world.state().requests).start();
     power_lost(schedule)?;
     // The healthy disk is the backup that the operator restores.
     let sick = schedule.world.disk.copy();
+    // Answers from before the window count for nothing, whatever becomes of their rows.
+    let rows = |table: Table| {
+        let mut keys = sick.keys(table);
+        keys.retain(|key| {
+            table != Table::AnsweredRequests || key.as_slice() >= &window.0.to_be_bytes()[..]
+        });
+        keys
+    };
     let tables: Vec<Table> = Table::ALL
         .into_iter()
-        .filter(|table| !sick.keys(*table).is_empty())
+        .filter(|table| !rows(*table).is_empty())
         .collect();
     if !tables.is_empty() {
         let table = tables[schedule.rng.random_range(0..tables.len())];
-        let keys = sick.keys(table);
+        let keys = rows(table);
         let key = &keys[schedule.rng.random_range(0..keys.len())];
         if sick.damage(table, Some(key), damage) {
             schedule.world.tally.faults(sick.met());
