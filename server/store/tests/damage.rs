@@ -161,6 +161,26 @@ fn a_table_of_a_later_version_is_named() {
 }
 
 #[test]
+fn a_table_that_is_gone_is_named_and_not_made_anew() {
+    for table in Table::ALL {
+        let directory = directory();
+        let mut log = open(directory.path()).expect("a new directory");
+        let mut writer = Writer::of(&log, State::default());
+        writer.append(&mut log).expect("a healthy disk");
+        drop(log);
+        let database = directory.path().join("rocksdb");
+        let options = rocksdb::Options::default();
+        let names = rocksdb::DB::list_cf(&options, &database).expect("a database");
+        let mut db = rocksdb::DB::open_cf(&options, &database, names).expect("a database");
+        db.drop_cf(table.name()).expect("one of our tables");
+        drop(db);
+        let error = open(directory.path()).err().expect("a table is gone");
+        let expect = format!("its table {} is missing", table.name());
+        assert!(error.to_string().contains(&expect), "{error}");
+    }
+}
+
+#[test]
 fn a_database_older_than_what_was_acknowledged_is_refused_until_its_loss_is_accepted() {
     let (directory, backup) = (directory(), directory());
     let mut log = open(directory.path()).expect("a new directory");

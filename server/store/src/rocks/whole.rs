@@ -13,8 +13,8 @@ use crate::error::{OpenError, StoreError};
 use crate::mark::{self, Found};
 use crate::table::{Key, Table};
 
-/// Tables up to this number are in every database; those after it came with later versions and are made where they are
-/// missing.
+/// Tables up to this number are in every database. Those after it came with format 2: they are made where a directory is
+/// not of it yet.
 const FIRST_TABLES_MAX: u8 = 17;
 
 /// Where `CURRENT` is missing RocksDB begins a new database, and deletes the files of the old one.
@@ -45,8 +45,13 @@ pub(super) fn refuse_missing_tables(directory: &Path, names: &[String]) -> Resul
     let Found::At(mark) = found else {
         return Ok(());
     };
+    let present = matches!(
+        format_file::check(directory),
+        Ok(format_file::Format::Present)
+    );
     let missing = Table::ALL.into_iter().find(|table| {
-        table.number() <= FIRST_TABLES_MAX && !names.iter().any(|name| name == table.name())
+        (present || table.number() <= FIRST_TABLES_MAX)
+            && !names.iter().any(|name| name == table.name())
     });
     match missing {
         Some(table) if mark.sequence > Sequence(0) => Err(broken(
