@@ -83,9 +83,8 @@ async fn nobody_is_left_waiting_in_a_lane() {
     disk.inject_after(0, Fault::FailAppend);
     let options = SequencerOptions {
         batch_commands: 1,
-        bulk_rows_alone: 1,
-        bulk_rows_shared_min: 1,
-        bulk_rows_shared_max: 1,
+        bulk_rows_min: 1,
+        bulk_rows_max: 1,
         ..SequencerOptions::default()
     };
     let clock = Clock::simulated(Time(1_000));

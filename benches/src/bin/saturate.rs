@@ -74,7 +74,7 @@ struct Options {
     /// Reads a second, of customers and of levels
     #[arg(long, default_value_t = 4_000)]
     reads: u64,
-    /// Microseconds that a batch with both may take [default: the server's]
+    /// Microseconds that a batch may take in bulk where tills are near and bulk waits for long [default: the server's]
     #[arg(long)]
     batch_us: Option<u64>,
     /// Where to keep the data; emptied of nothing, so name an empty directory [default: one that is removed]
@@ -159,7 +159,7 @@ fn main() -> anyhow::Result<()> {
     let clock = Arc::new(AtomicI64::new(NOW.0));
     let mut bounds = SequencerOptions::default();
     if let Some(micros) = options.batch_us {
-        bounds.batch_shared_time = Duration::from_micros(micros);
+        bounds.bulk_time_max = Duration::from_micros(micros);
     }
     let (handle, sequencer) = sequencer::start(
         Arc::clone(&state),

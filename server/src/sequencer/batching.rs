@@ -9,8 +9,9 @@ use tillside_engine::prefetch;
 use tillside_engine::reject::Rejection;
 use tillside_engine::stock_table::Step;
 use tillside_engine::units::Time;
+use tillside_store::LogError;
 
-use super::core::{Core, Submission};
+use super::core::{Core, Submission, Write};
 use super::handle::{Answer, BulkAnswers};
 use super::residency::{Ready, Ticket};
 use super::thread::SequencerOptions;
@@ -50,6 +51,8 @@ pub struct Batching<O, M> {
     pub options: SequencerOptions,
     partial: Option<Partial<M>>,
     finished: Vec<Finished<O, M>>,
+    /// Answers of the batch that is written.
+    writing: Vec<Finished<O, M>>,
 }
 
 impl<O, M> Batching<O, M> {
@@ -60,6 +63,7 @@ impl<O, M> Batching<O, M> {
             options,
             partial: None,
             finished: Vec::new(),
+            writing: Vec::new(),
         }
     }
 
@@ -77,6 +81,11 @@ impl<O, M> Batching<O, M> {
         }
     }
 
+    /// Whether bulk may still add to the batch.
+    pub fn has_left(&self, share: &BulkShare) -> bool {
+        self.core.batch_rows() < share.rows && share.events > 0
+    }
+
     /// Decides one event of the bulk lane: of the message begun before, else of the `next` one. False where the share is
     /// used up, there is none, or the event waits for customers who are not in memory (`parks`: some may not be).
     pub fn take_bulk(
@@ -86,7 +95,7 @@ impl<O, M> Batching<O, M> {
         parks: bool,
         next: impl FnOnce() -> Option<(Vec<Ingest>, M)>,
     ) -> bool {
-        if self.core.batch_rows() >= share.rows || share.events == 0 {
+        if !self.has_left(share) {
             return false;
         }
         let begin = |(events, to): (Vec<Ingest>, M)| Partial {
@@ -163,6 +172,7 @@ impl<O, M> Batching<O, M> {
     pub fn give_up(&mut self) {
         self.partial = None;
         self.finished.clear();
+        self.writing.clear();
     }
 
     /// Whether a bulk message is begun and not finished.
@@ -173,5 +183,21 @@ impl<O, M> Batching<O, M> {
     /// The answers of this batch, to be told after its commit.
     pub fn finished(&mut self) -> impl Iterator<Item = Finished<O, M>> + '_ {
         self.finished.drain(..)
+    }
+
+    /// Closes the batch and gives it out to be written, as [`Core::begin_write`]; its answers wait for that.
+    pub fn begin_write(&mut self) -> Option<Write> {
+        let write = self.core.begin_write()?;
+        std::mem::swap(&mut self.finished, &mut self.writing);
+        Some(write)
+    }
+
+    /// Takes the log back, as [`Core::end_write`]; what waited for this write may be told.
+    pub fn end_write(
+        &mut self,
+        write: Write,
+    ) -> Result<impl Iterator<Item = Finished<O, M>> + '_, LogError> {
+        self.core.end_write(write)?;
+        Ok(self.writing.drain(..))
     }
 }

@@ -1,5 +1,6 @@
-//! Batches without threads: decide, apply, gather, write. After a failed write memory is ahead of the disk, so the
-//! owner must stop for good; nothing here retries a sync.
+//! Batches without threads: decide, apply, gather, write. While one batch is written, the next may already be decided:
+//! its answers wait for both writes. After a failed write memory is ahead of the disk, so the owner must stop for good;
+//! nothing here retries a sync.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +19,7 @@ use tillside_engine::reply::Reply;
 use tillside_engine::residency::{self, Needed};
 use tillside_engine::state::{State, lock};
 use tillside_engine::units::Time;
-use tillside_store::{BatchBuilder, Log, LogError};
+use tillside_store::{Batch, BatchBuilder, Log, LogError};
 
 use super::handle::Answer;
 use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
@@ -45,16 +46,66 @@ pub struct Submission {
     pub deadline: Option<Instant>,
 }
 
+/// What a batch has gathered beside its bytes.
+#[derive(Default)]
+struct Gathered {
+    touched: Touched,
+    /// Answers that a retry may ask for before they are on disk.
+    answered: Vec<(Sequence, Reply)>,
+    records: usize,
+    last: Sequence,
+    /// Where the window of remembered requests starts after it.
+    requests_start: Sequence,
+}
+
+impl Gathered {
+    fn clear(&mut self) {
+        self.touched.clear();
+        self.answered.clear();
+        self.records = 0;
+    }
+
+    fn answer(&self, sequence: Sequence) -> Option<Reply> {
+        let at = self
+            .answered
+            .binary_search_by_key(&sequence, |(answered, _)| *answered);
+        at.ok().map(|at| self.answered[at].1.clone())
+    }
+}
+
+/// A batch on its way to the disk, with the log it goes to: it can be written on any thread.
+pub struct Write {
+    log: Box<dyn Log>,
+    batch: Batch,
+    written: Result<(), LogError>,
+}
+
+impl Write {
+    /// Writes it; returns when it is durable, or never will be. Without it nothing is written.
+    pub fn run(&mut self) {
+        self.written = self.log.append(&self.batch);
+    }
+}
+
 /// Decides and gathers one batch at a time.
 pub struct Core {
     state: Arc<State>,
     rules: Rules,
-    log: Box<dyn Log>,
+    /// `None` while a [`Write`] is out.
+    log: Option<Box<dyn Log>>,
     builder: BatchBuilder,
-    touched: Touched,
-    /// Answers of this batch that a retry may ask for before they are on disk.
-    answered: Vec<(Sequence, Reply)>,
-    records: usize,
+    /// The batch that is decided.
+    open: Gathered,
+    /// The batch that is written, while one is.
+    writing: Gathered,
+    /// The memory of the batch written last.
+    spare: Batch,
+    /// A write failed: memory is ahead of the disk.
+    failed: bool,
+    /// Every change up to it is on disk.
+    durable: Sequence,
+    /// On disk, too: requests before it are forgotten.
+    requests_start: Sequence,
     /// Which customers are in memory; `None`: all of them.
     hot: Option<HotProfiles>,
     room: Arc<Room>,
@@ -71,14 +122,18 @@ impl Core {
     pub fn new(state: Arc<State>, rules: Rules, log: Box<dyn Log>) -> Self {
         let builder = BatchBuilder::after(log.position());
         let hot = HotProfiles::of(&state);
+        let requests_start = lock(&state.requests).start();
         Core {
+            failed: false,
+            durable: state.snapshot_sequence(),
+            requests_start,
             state,
             rules,
-            log,
+            log: Some(log),
             builder,
-            touched: Touched::default(),
-            answered: Vec::new(),
-            records: 0,
+            open: Gathered::default(),
+            writing: Gathered::default(),
+            spare: Batch::default(),
             hot,
             room: Arc::default(),
             requests_dropped: Sequence(0),
@@ -138,21 +193,33 @@ impl Core {
         )
     }
 
+    /// Whether a request was answered before and its answer can only be read from the log, which a [`Write`] has: it has to
+    /// be ended before the request is submitted.
+    pub fn needs_the_log(&self, submission: &Submission) -> bool {
+        self.log.is_none()
+            && submission.request.is_some_and(|stamp| {
+                let answered = lock(&self.state.requests).get(stamp.key);
+                answered.is_some_and(|answered| self.answer_at_hand(answered.sequence).is_none())
+            })
+    }
+
+    /// An answer that is not on disk yet, as far as anybody here knows.
+    fn answer_at_hand(&self, sequence: Sequence) -> Option<Reply> {
+        let open = self.open.answer(sequence);
+        open.or_else(|| self.writing.answer(sequence))
+    }
+
     fn answer_again(&self, sequence: Sequence) -> Result<Answer, Rejection> {
-        let in_batch = self
-            .answered
-            .binary_search_by_key(&sequence, |(answered, _)| *answered)
-            .ok()
-            .map(|at| self.answered[at].1.clone());
-        let reply = match in_batch {
-            Some(reply) => Some(reply),
-            None => match self.log.read(sequence) {
+        let reply = match (self.answer_at_hand(sequence), &self.log) {
+            (Some(reply), _) => Some(reply),
+            (None, Some(log)) => match log.read(sequence) {
                 Ok(record) => record.and_then(|r| r.reply),
                 Err(error) => {
                     tracing::error!(%error, sequence = sequence.0, "the first answer of a repeated request cannot be read");
                     None
                 }
             },
+            (None, None) => None,
         };
         reply
             .map(|reply| Answer { sequence, reply })
@@ -193,13 +260,14 @@ impl Core {
         if self.is_full() {
             return Err(self.room.refusal());
         }
-        apply(&self.state, &events, &ctx, &mut self.touched);
+        apply(&self.state, &events, &ctx, &mut self.open.touched);
         let kept = request.is_some().then_some(&reply);
         self.builder.record(ctx.seq, now, &events, kept);
         if request.is_some() {
-            self.answered.push((ctx.seq, reply.clone()));
+            self.open.answered.push((ctx.seq, reply.clone()));
         }
-        self.records += 1;
+        self.open.records += 1;
+        self.open.last = ctx.seq;
         Ok(Answer {
             sequence: ctx.seq,
             reply,
@@ -221,33 +289,93 @@ impl Core {
 
     /// Rows this batch would write: what bounds its bulk share.
     pub fn batch_rows(&self) -> usize {
-        self.touched.cells.len()
-            + self.touched.histories.len()
-            + self.touched.business_keys.len()
-            + self.records
+        let touched = &self.open.touched;
+        touched.cells.len()
+            + touched.histories.len()
+            + touched.business_keys.len()
+            + self.open.records
     }
 
     /// Commands in this batch that changed something.
     pub fn batch_records(&self) -> usize {
-        self.records
+        self.open.records
     }
 
-    /// Makes the batch durable: one write, one sync. After an error memory is ahead of the disk.
+    /// Makes the batch durable: one write, one sync. After an error memory is ahead of the disk. A write that is out has to
+    /// be ended before.
     pub fn commit(&mut self) -> Result<(), LogError> {
-        if self.records > 0 {
-            self.builder.rows(&self.state, &self.touched);
-            self.log.append(self.builder.batch())?;
-            self.room.spend(self.builder.batch().bytes());
-            self.written.add(self.records, self.builder.batch().bytes());
+        if self.failed || self.is_writing() {
+            return Err(LogError::Stopped);
         }
-        if let Some(hot) = &mut self.hot {
-            hot.durable(&self.state, &self.touched);
+        match self.begin_write() {
+            Some(mut write) => {
+                write.run();
+                self.end_write(write)
+            }
+            None => {
+                self.forget_the_written();
+                Ok(())
+            }
         }
-        self.builder.clear();
-        self.touched.clear();
-        self.answered.clear();
-        self.records = 0;
+    }
+
+    /// Whether the next batch may be decided while this one is written. Not where customers may be on disk only: who
+    /// leaves memory must be on disk as he is, which is known only while nothing is decided.
+    pub fn may_write_aside(&self) -> bool {
+        self.hot.is_none()
+    }
+
+    /// Whether a write is out.
+    pub fn is_writing(&self) -> bool {
+        self.log.is_none()
+    }
+
+    /// Closes the batch and gives it out to be written; the next one begins. `None` where nothing was changed, where another
+    /// write is out, and after one has failed. Unless it is ended, nothing more can be written.
+    pub fn begin_write(&mut self) -> Option<Write> {
+        if self.open.records == 0 || self.failed {
+            return None;
+        }
+        let log = self.log.take()?;
+        self.open.requests_start = lock(&self.state.requests).start();
+        self.builder.rows(&self.state, &self.open.touched);
+        std::mem::swap(&mut self.open, &mut self.writing);
+        Some(Write {
+            log,
+            batch: self.builder.take(std::mem::take(&mut self.spare)),
+            written: Err(LogError::Stopped),
+        })
+    }
+
+    /// Takes the log back. Without an error everything in the write is durable. After one memory is ahead of the disk.
+    pub fn end_write(&mut self, write: Write) -> Result<(), LogError> {
+        let Write {
+            log,
+            batch,
+            written,
+        } = write;
+        self.log = Some(log);
+        self.failed = written.is_err();
+        written?;
+        self.durable = self.writing.last;
+        self.requests_start = self.writing.requests_start;
+        self.room.spend(batch.bytes());
+        self.written.add(self.writing.records, batch.bytes());
+        self.spare = batch;
+        self.forget_the_written();
         Ok(())
+    }
+
+    fn forget_the_written(&mut self) {
+        if let Some(hot) = &mut self.hot {
+            hot.durable(&self.state, &self.writing.touched);
+        }
+        self.writing.clear();
+    }
+
+    /// Every change up to it is on disk.
+    pub fn durable(&self) -> Sequence {
+        self.durable
     }
 
     /// Customers that a command needs and that are not in memory. Such a command is parked; it must not be submitted.
@@ -341,14 +469,17 @@ impl Core {
         self.written
     }
 
-    /// The log's upkeep that need not wait for a batch; about once a second, after a commit.
+    /// The log's upkeep that need not wait for a batch; about once a second, after a commit. While a write is out it is
+    /// left for the next time.
     pub fn upkeep(&mut self) -> Result<(), LogError> {
-        let start = lock(&self.state.requests).start();
-        if self.records == 0 && start.0 >= self.requests_dropped.0 + REQUESTS_DROPPED_AT_ONCE {
-            self.log.forget_requests(start)?;
-            self.requests_dropped = start;
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        if self.requests_start.0 >= self.requests_dropped.0 + REQUESTS_DROPPED_AT_ONCE {
+            log.forget_requests(self.requests_start)?;
+            self.requests_dropped = self.requests_start;
         }
-        self.log.upkeep()
+        log.upkeep()
     }
 
     /// The state.

@@ -1,42 +1,41 @@
-//! How much bulk a batch may hold while tills wait. What a row costs depends on the machine, its disk and what else runs
-//! there, so the bound is not a number of rows but a time: the share shrinks where batches take longer than that, and
-//! grows where bulk was held back by it.
+//! How much bulk a batch may hold while tills wait. What a row costs depends on the machine and what else runs there, so
+//! the bound is not a number of rows but the time deciding them takes; writing them takes less. A burst of bulk gets the
+//! least, so that tills hardly notice it. A lane that has not been empty for a while gets more a batch, since every batch
+//! costs a sync: bulk would fall behind for ever.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The share, in rows of a batch.
+/// How long the lane is full before it gets the most.
+const FULL_FOR: Duration = Duration::from_millis(500);
+
+/// The share, in time of deciding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BulkRows {
-    rows: usize,
-    rows_min: usize,
-    rows_max: usize,
-    batch: Duration,
+pub(super) struct BulkTime {
+    least: Duration,
+    most: Duration,
+    /// When the lane was seen empty last.
+    empty: Instant,
 }
 
-impl BulkRows {
-    /// A share between `rows_min` and `rows_max` that keeps batches near `batch`.
-    pub(super) fn new(rows_min: usize, rows_max: usize, batch: Duration) -> Self {
-        BulkRows {
-            rows: rows_min,
-            rows_min,
-            rows_max: rows_max.max(rows_min),
-            batch,
+impl BulkTime {
+    /// A share between `least` and `most`; the lane is empty `now`.
+    pub(super) fn new(least: Duration, most: Duration, now: Instant) -> Self {
+        BulkTime {
+            least,
+            most: most.max(least),
+            empty: now,
         }
     }
 
-    /// Rows that bulk may add to the next batch.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
+    /// The lane is empty.
+    pub(super) fn is_empty(&mut self, now: Instant) {
+        self.empty = now;
     }
 
-    /// A batch with tills in it took so long, from its first command to the end of its sync; `cut`: more bulk was waiting.
-    pub(super) fn learn(&mut self, took: Duration, cut: bool) {
-        if took > self.batch {
-            // Down faster than up: tills pay for a share that is too large.
-            self.rows = (self.rows - self.rows / 4).max(self.rows_min);
-        } else if cut {
-            self.rows = (self.rows + self.rows / 16 + 1).min(self.rows_max);
-        }
+    /// How long after its begin a batch may still take in bulk.
+    pub(super) fn allowed(&self, now: Instant) -> Duration {
+        let full_for = now.saturating_duration_since(self.empty).min(FULL_FOR);
+        self.least + (self.most - self.least).mul_f64(full_for.as_secs_f64() / FULL_FOR.as_secs_f64())
     }
 }
 
@@ -44,37 +43,30 @@ impl BulkRows {
 mod tests {
     use super::*;
 
-    const BATCH: Duration = Duration::from_millis(4);
+    const LEAST: Duration = Duration::from_millis(2);
+    const MOST: Duration = Duration::from_millis(6);
 
-    /// Batches whose time is `base` and `per_row` for each row of the share; the share at the end.
-    fn settle(base: Duration, per_row: Duration, batches: usize) -> usize {
-        let mut share = BulkRows::new(256, 4096, BATCH);
-        for _ in 0..batches {
-            let rows = u32::try_from(share.rows()).unwrap_or(u32::MAX);
-            share.learn(base + per_row * rows, true);
-        }
-        share.rows()
+    #[test]
+    fn a_burst_gets_the_least_and_a_lane_that_stays_full_the_most() {
+        let now = Instant::now();
+        let share = BulkTime::new(LEAST, MOST, now);
+        assert_eq!(share.allowed(now), LEAST);
+        assert_eq!(share.allowed(now + FULL_FOR / 2), (LEAST + MOST) / 2);
+        assert_eq!(share.allowed(now + 10 * FULL_FOR), MOST);
     }
 
     #[test]
-    fn the_share_settles_where_a_batch_takes_the_time_it_may() {
-        let rows = settle(Duration::from_millis(1), Duration::from_micros(2), 1_000);
-        assert!(
-            (1_100..=1_600).contains(&rows),
-            "{rows} rows of 2 us in 3 ms"
-        );
+    fn a_lane_that_was_emptied_is_a_burst_again() {
+        let now = Instant::now();
+        let mut share = BulkTime::new(LEAST, MOST, now);
+        share.is_empty(now + 2 * FULL_FOR);
+        assert_eq!(share.allowed(now + 2 * FULL_FOR), LEAST);
     }
 
     #[test]
-    fn a_slow_disk_leaves_bulk_the_least_and_a_fast_one_gives_it_the_most() {
-        assert_eq!(settle(2 * BATCH, Duration::from_micros(2), 100), 256);
-        assert_eq!(settle(Duration::ZERO, Duration::from_nanos(1), 1_000), 4096);
-    }
-
-    #[test]
-    fn a_share_that_was_not_used_up_does_not_grow() {
-        let mut share = BulkRows::new(256, 4096, BATCH);
-        share.learn(Duration::ZERO, false);
-        assert_eq!(share.rows(), 256);
+    fn a_most_below_the_least_is_the_least() {
+        let now = Instant::now();
+        let share = BulkTime::new(MOST, LEAST, now);
+        assert_eq!(share.allowed(now + FULL_FOR), MOST);
     }
 }

@@ -1,5 +1,8 @@
 //! The thread that runs the core. It parks when idle, collects without delay, and ends for good at the first failed
 //! write: whoever waits then is told that nothing can be promised.
+//!
+//! While more work waits, a batch is written on a thread beside it and the next one is decided meanwhile; where nobody
+//! waits it is written here, which spares two changes of thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,16 +15,18 @@ use tillside_engine::decide::Rules;
 use tillside_engine::prefetch;
 use tillside_engine::reject::Rejection;
 use tillside_engine::state::State;
-use tillside_store::{Log, Profiles};
+use tillside_engine::units::Time;
+use tillside_store::{Log, LogError, Profiles};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::batching::{Batching, Finished};
+use super::batching::{Batching, BulkShare, Finished};
 use super::cold::Cold;
-use super::core::Core;
+use super::core::{Core, Write};
 use super::handle::{
     Answer, BulkAnswers, Completion, Control, Lane, ManyWork, OneWork, SequencerHandle, Shared,
 };
-use super::share::BulkRows;
+use super::share::BulkTime;
+use super::writer::Writer;
 use super::written::SharedWritten;
 use crate::clock::Clock;
 use crate::disk::Room;
@@ -35,15 +40,15 @@ pub struct SequencerOptions {
     pub bulk_queue: usize,
     /// Interactive commands of one batch.
     pub batch_commands: usize,
-    /// Rows that bulk may add to a batch while tills are waiting, at least: it never stands still.
-    pub bulk_rows_shared_min: usize,
-    /// The same, at most.
-    pub bulk_rows_shared_max: usize,
-    /// How long a batch with both may take; what bulk may add follows from it. A till that comes while a batch is written
-    /// waits for the rest of that one and for its own, so twice this is near the 99th percentile.
-    pub batch_shared_time: Duration,
-    /// Rows that bulk may add to a batch while nobody else is waiting.
-    pub bulk_rows_alone: usize,
+    /// Rows that bulk may add to a batch in any case: it never stands still.
+    pub bulk_rows_min: usize,
+    /// Rows that bulk may add to a batch at most.
+    pub bulk_rows_max: usize,
+    /// How long after its begin a batch may take in more bulk while tills are near and the bulk lane is not full for long. A
+    /// till waits for the rest of a batch, its write, and maybe the write before.
+    pub bulk_time_min: Duration,
+    /// The same where the bulk lane has been full for half a second.
+    pub bulk_time_max: Duration,
     /// Bulk events of one batch: duplicates and refusals write no rows, but take their time all the same.
     pub bulk_events: usize,
     /// Interactive commands that may wait for customers from disk.
@@ -62,10 +67,10 @@ impl Default for SequencerOptions {
             interactive_queue: 8192,
             bulk_queue: 64,
             batch_commands: 512,
-            bulk_rows_shared_min: 256,
-            bulk_rows_shared_max: 4096,
-            batch_shared_time: Duration::from_millis(4),
-            bulk_rows_alone: 2048,
+            bulk_rows_min: 256,
+            bulk_rows_max: 4096,
+            bulk_time_min: Duration::from_micros(1_500),
+            bulk_time_max: Duration::from_millis(6),
             bulk_events: 1024,
             parked_max: 1024,
             profiles: None,
@@ -77,6 +82,9 @@ impl Default for SequencerOptions {
 
 /// How long the thread sleeps at most: the log wants its upkeep about once a second.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long after the last till bulk still leaves room for the next: tills come in waves.
+const TILLS_NEAR: Duration = Duration::from_millis(100);
 
 /// The running thread.
 pub struct SequencerThread {
@@ -122,13 +130,16 @@ pub fn start(
     let (fail, failed) = watch::channel(None);
     let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
     let lanes = vec![None];
-    let share = BulkRows::new(
-        options.bulk_rows_shared_min,
-        options.bulk_rows_shared_max,
-        options.batch_shared_time,
+    let bulk_time = BulkTime::new(
+        options.bulk_time_min,
+        options.bulk_time_max,
+        Instant::now(),
     );
     let mut runner = Runner {
-        share,
+        bulk_time,
+        writer: Writer::start()?,
+        open: None,
+        last_till: None,
         batching: Batching::new(core, options),
         clock,
         interactive: interactive_work,
@@ -189,9 +200,25 @@ type BulkTicket = (
 /// Where the answer of an interactive command goes.
 type OneTicket = (u32, oneshot::Sender<Result<Answer, Rejection>>);
 
+/// The batch that is filled.
+struct Open {
+    /// Interactive commands it may still take.
+    interactive_left: usize,
+    /// What bulk may add at most, and what in any case.
+    share: BulkShare,
+    share_min: BulkShare,
+    /// When bulk may add no more than that; `None`: no till is near.
+    bulk_until: Option<Instant>,
+    /// More timers are due than it took.
+    more_due: bool,
+}
+
 struct Runner {
     batching: Batching<OneTicket, BulkTicket>,
-    share: BulkRows,
+    bulk_time: BulkTime,
+    writer: Writer,
+    open: Option<Open>,
+    last_till: Option<Instant>,
     clock: Clock,
     interactive: Receiver<OneWork>,
     bulk: Receiver<ManyWork>,
@@ -204,59 +231,154 @@ struct Runner {
 }
 
 impl Runner {
-    fn run(&mut self) -> Result<(), tillside_store::LogError> {
+    fn run(&mut self) -> Result<(), LogError> {
         loop {
             self.wait();
             let now = self.clock.now();
-            let started = Instant::now();
-            let mut more_due = self.batching.core.fire_timers(now);
-            self.take_up_parked(now);
-            let tills = self.take_interactive(now);
-            let cut = self.take_bulk(now, tills);
-            let core = &mut self.batching.core;
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => self.begin_batch(now),
+            };
+            self.take_up_parked(now)?;
+            self.fill(&mut open, now)?;
             if let Some(cold) = &mut self.cold {
-                cold.send_out(core);
+                cold.send_out(&mut self.batching.core);
             }
             let clock_moved = self.take_controls();
-            let core = &mut self.batching.core;
-            if clock_moved.is_some() {
-                while more_due
-                    || !core.is_full()
-                        && core
-                            .state()
-                            .next_timer()
-                            .is_some_and(|due| due <= self.clock.now())
-                {
-                    core.commit()?;
-                    more_due = core.fire_timers(self.clock.now());
+            if self.writer.is_busy() && clock_moved.is_none() {
+                // Filled further when something comes, closed when that write has ended.
+                self.open = Some(open);
+                continue;
+            }
+            match clock_moved {
+                Some(to) => {
+                    self.end_write()?;
+                    self.fire_what_became_due(open.more_due)?;
+                    self.close_batch(false)?;
+                    // Who asked may have gone.
+                    let _ = to.send(self.clock.now());
                 }
+                None => self.close_batch(self.is_more_to_do())?,
             }
-            metrics::histogram!("tillside_batch_commands").record(core.batch_records() as f64);
-            core.commit()?;
-            if tills {
-                self.share.learn(started.elapsed(), cut);
-            }
-            if let Some(cold) = &self.cold {
-                cold.show(core);
-            }
-            core.upkeep()?;
-            self.shared
-                .durable
-                .store(core.state().snapshot_sequence().0, Ordering::Release);
-            self.shared.written.set(core.written());
-            self.tell();
-            if let Some(to) = clock_moved {
-                // Who asked may have gone.
-                let _ = to.send(self.clock.now());
-            }
-            let queued = !self.interactive.is_empty()
-                || !self.bulk.is_empty()
-                || self.batching.has_partial();
-            let queued = queued || self.cold.as_ref().is_some_and(Cold::is_waited_for);
-            if self.stopping && !queued {
+            if self.stopping && !self.writer.is_busy() && !self.is_queued() {
                 return self.batching.core.upkeep();
             }
         }
+    }
+
+    fn begin_batch(&mut self, time: Time) -> Open {
+        let more_due = self.batching.core.fire_timers(time);
+        let now = Instant::now();
+        if self.bulk.is_empty() && !self.batching.has_partial() {
+            self.bulk_time.is_empty(now);
+        }
+        let near = |till: Instant| now.saturating_duration_since(till) < TILLS_NEAR;
+        let tills_near = self.last_till.is_some_and(near) || !self.interactive.is_empty();
+        let options = &self.batching.options;
+        Open {
+            interactive_left: options.batch_commands,
+            share: self.batching.bulk_share(options.bulk_rows_max),
+            share_min: self.batching.bulk_share(options.bulk_rows_min),
+            bulk_until: tills_near.then(|| now + self.bulk_time.allowed(now)),
+            more_due,
+        }
+    }
+
+    /// Whether bulk may still add to the batch.
+    fn takes_bulk(&self, open: &Open) -> bool {
+        let in_time = |until| Instant::now() < until;
+        self.batching.has_left(&open.share)
+            && (open.bulk_until.is_none_or(in_time) || self.batching.has_left(&open.share_min))
+    }
+
+    /// Takes what waits: tills before each event of bulk, and bulk up to its share.
+    fn fill(&mut self, open: &mut Open, now: Time) -> Result<(), LogError> {
+        loop {
+            if self.writer.is_busy()
+                && let Some(write) = self.writer.try_take()?
+            {
+                self.take_back(write)?;
+            }
+            if open.interactive_left > 0 && !self.interactive.is_empty() {
+                self.take_interactive(open, now)?;
+            } else if !self.takes_bulk(open) || !self.take_bulk(&mut open.share, now) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After the clock was moved: timers fire in as many batches as they need.
+    fn fire_what_became_due(&mut self, mut more_due: bool) -> Result<(), LogError> {
+        loop {
+            let core = &mut self.batching.core;
+            let now = self.clock.now();
+            let due = |due: Time| due <= now;
+            if !more_due && (core.is_full() || !core.state().next_timer().is_some_and(due)) {
+                return Ok(());
+            }
+            core.commit()?;
+            more_due = core.fire_timers(now);
+        }
+    }
+
+    /// Writes the batch, beside this thread where `aside`; no other write may be out. Answers are told once it is durable.
+    fn close_batch(&mut self, aside: bool) -> Result<(), LogError> {
+        let records = self.batching.core.batch_records();
+        if records > 0 {
+            metrics::histogram!("tillside_batch_commands").record(records as f64);
+        }
+        if aside && let Some(write) = self.batching.begin_write() {
+            return self.writer.give(write);
+        }
+        self.batching.core.commit()?;
+        let finished = self.batching.finished().collect();
+        self.after_a_write(finished)
+    }
+
+    /// Waits for the write that is out, if there is one.
+    fn end_write(&mut self) -> Result<(), LogError> {
+        match self.writer.take()? {
+            Some(write) => self.take_back(write),
+            None => Ok(()),
+        }
+    }
+
+    fn take_back(&mut self, write: Write) -> Result<(), LogError> {
+        let finished = self.batching.end_write(write)?.collect();
+        self.after_a_write(finished)
+    }
+
+    /// Tells the answers of what is durable now.
+    fn after_a_write(
+        &mut self,
+        finished: Vec<Finished<OneTicket, BulkTicket>>,
+    ) -> Result<(), LogError> {
+        let core = &mut self.batching.core;
+        if let Some(cold) = &self.cold {
+            cold.show(core);
+        }
+        core.upkeep()?;
+        self.shared
+            .durable
+            .store(core.durable().0, Ordering::Release);
+        self.shared.written.set(core.written());
+        self.tell(finished);
+        Ok(())
+    }
+
+    /// Whether the next batch may be decided while this one is written, and there is something to decide.
+    fn is_more_to_do(&self) -> bool {
+        let bulk = !self.batching.bulk_waits()
+            && (self.batching.has_partial() || !self.bulk.is_empty());
+        self.batching.core.may_write_aside() && (bulk || !self.interactive.is_empty())
+    }
+
+    /// Whether anything waits that has to be done before the end.
+    fn is_queued(&self) -> bool {
+        !self.interactive.is_empty()
+            || !self.bulk.is_empty()
+            || self.batching.has_partial()
+            || self.cold.as_ref().is_some_and(Cold::is_waited_for)
     }
 
     /// Drops what lies in the lanes and lets nobody wait for what comes later.
@@ -269,12 +391,15 @@ impl Runner {
         self.batching.give_up();
     }
 
-    /// Parks until there is work or a timer, a second at most.
+    /// Parks until there is work, a timer or the end of a write, a second at most.
     fn wait(&self) {
         let bulk_waits = self.batching.bulk_waits();
         let tills_wait = self.cold.as_ref().is_some_and(Cold::is_waited_for);
-        let bulk_goes_on = self.batching.has_partial() && !bulk_waits;
-        if bulk_goes_on || (self.stopping && !bulk_waits && !tills_wait) {
+        let takes = |open: &Open| self.takes_bulk(open);
+        let takes_bulk = !bulk_waits && self.open.as_ref().is_none_or(takes);
+        let bulk_goes_on = self.batching.has_partial() && takes_bulk;
+        let writing = self.writer.is_busy();
+        if bulk_goes_on || (self.stopping && !writing && !bulk_waits && !tills_wait) {
             return;
         }
         let core = &self.batching.core;
@@ -282,17 +407,20 @@ impl Runner {
             .state()
             .next_timer()
             .map(|due| (due.0 - self.clock.now().0).max(0) as u64);
-        let timer_counts = !self.clock.is_simulated() && !core.is_full();
+        let timer_counts = !writing && !self.clock.is_simulated() && !core.is_full();
         let timeout = until_timer
             .filter(|_| timer_counts)
             .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
         let mut timeout = timeout;
         let mut select = Select::new();
-        select.recv(&self.interactive);
+        if self.open.as_ref().is_none_or(|open| open.interactive_left > 0) {
+            select.recv(&self.interactive);
+        }
         select.recv(&self.controls);
-        if !bulk_waits {
+        if takes_bulk {
             select.recv(&self.bulk);
         }
+        self.writer.select(&mut select);
         if let Some(cold) = &self.cold {
             cold.select(core, &mut select);
             timeout = Cold::sleep_max(core).map_or(timeout, |max| max.min(timeout));
@@ -301,12 +429,12 @@ impl Runner {
         let _ = select.ready_timeout(timeout);
     }
 
-    fn take_interactive(&mut self, now: tillside_engine::units::Time) -> bool {
-        let mut taken = 0;
+    fn take_interactive(&mut self, open: &mut Open, now: Time) -> Result<(), LogError> {
+        self.last_till = Some(Instant::now());
         let mut next = self.next_interactive();
         while let Some(work) = next {
-            taken += 1;
-            next = if taken < self.batching.options.batch_commands {
+            open.interactive_left -= 1;
+            next = if open.interactive_left > 0 {
                 self.next_interactive()
             } else {
                 None
@@ -315,9 +443,9 @@ impl Runner {
             if let Some(next) = &next {
                 prefetch::command(self.batching.core.state(), &next.submission.command);
             }
-            self.decide_or_park(work, now);
+            self.decide_or_park(work, now)?;
         }
-        taken > 0
+        Ok(())
     }
 
     /// The next command somebody still waits for: what its caller has given up is not worth anybody's time.
@@ -325,20 +453,27 @@ impl Runner {
         std::iter::from_fn(|| self.interactive.try_recv().ok()).find(|work| !work.to.is_closed())
     }
 
-    fn decide_or_park(&mut self, work: OneWork, now: tillside_engine::units::Time) {
+    fn decide_or_park(&mut self, work: OneWork, now: Time) -> Result<(), LogError> {
+        if self.batching.core.needs_the_log(&work.submission) {
+            self.end_write()?;
+        }
         let core = &mut self.batching.core;
         if let Some(cold) = &mut self.cold
             && !core.missing(&work.submission).is_empty()
         {
-            return cold.keep(core.park(&work.submission.command), work);
+            cold.keep(core.park(&work.submission.command), work);
+            return Ok(());
         }
         self.batching
             .take_one(&work.submission, (work.lane, work.to), now);
+        Ok(())
     }
 
     /// Takes in what was read from disk, and takes up the commands that waited for it.
-    fn take_up_parked(&mut self, now: tillside_engine::units::Time) {
-        let Some(cold) = &mut self.cold else { return };
+    fn take_up_parked(&mut self, now: Time) -> Result<(), LogError> {
+        let Some(cold) = &mut self.cold else {
+            return Ok(());
+        };
         cold.take_in(&mut self.batching.core);
         while let Some(ready) = self.batching.core.next_ready() {
             if self.batching.take_up_bulk(&ready) {
@@ -348,22 +483,17 @@ impl Runner {
                 continue;
             };
             if ready.readable {
-                self.decide_or_park(work, now);
+                self.decide_or_park(work, now)?;
             } else {
                 self.batching
                     .refuse((work.lane, work.to), Rejection::ProfileUnreadable);
             }
         }
+        Ok(())
     }
 
-    /// Takes the batch's share of bulk; true where that held more of it back.
-    fn take_bulk(&mut self, now: tillside_engine::units::Time, tills_wait: bool) -> bool {
-        let rows = if tills_wait {
-            self.share.rows()
-        } else {
-            self.batching.options.bulk_rows_alone
-        };
-        let mut share = self.batching.bulk_share(rows);
+    /// Takes one event of bulk; false where there is none to take.
+    fn take_bulk(&mut self, share: &mut BulkShare, now: Time) -> bool {
         let parks = self.cold.is_some();
         // A stream that has ended sends what was not acknowledged again; none of it has been begun here.
         let next = || {
@@ -371,12 +501,11 @@ impl Runner {
             let work = waiting.find(|work| !work.to.is_closed())?;
             Some((work.events, (work.lane, work.to, work.room)))
         };
-        while self.batching.take_bulk(&mut share, now, parks, next) {}
-        !self.batching.bulk_waits() && (self.batching.has_partial() || !self.bulk.is_empty())
+        self.batching.take_bulk(share, now, parks, next)
     }
 
     /// Takes what is asked of the sequencer itself; answers who waits for the clock.
-    fn take_controls(&mut self) -> Option<oneshot::Sender<tillside_engine::units::Time>> {
+    fn take_controls(&mut self) -> Option<oneshot::Sender<Time>> {
         while let Ok(control) = self.controls.try_recv() {
             match control {
                 Control::Join(lane, sender) => self.join(lane, sender),
@@ -399,10 +528,10 @@ impl Runner {
     }
 
     /// Hands each runtime its answers in one wake.
-    fn tell(&mut self) {
+    fn tell(&mut self, finished: Vec<Finished<OneTicket, BulkTicket>>) {
         let mut by_lane: Vec<Vec<Completion>> = Vec::new();
         by_lane.resize_with(self.lanes.len(), Vec::new);
-        for finished in self.batching.finished() {
+        for finished in finished {
             let (lane, completion) = match finished {
                 Finished::One((lane, to), answer) => (lane, Completion::One(to, answer)),
                 Finished::Many((lane, to, room), answers) => {

@@ -230,12 +230,32 @@ impl BatchBuilder {
         &self.batch
     }
 
+    /// Gives the batch away and begins the one that follows it, in the memory of `spare`.
+    pub fn take(&mut self, spare: Batch) -> Batch {
+        let Batch {
+            mut encoder,
+            mut records,
+            mut rows,
+            ..
+        } = spare;
+        encoder.buffer.clear();
+        records.clear();
+        rows.clear();
+        let end = self.batch.after;
+        let next = Batch {
+            encoder,
+            records,
+            rows,
+            before: end,
+            after: end,
+        };
+        std::mem::replace(&mut self.batch, next)
+    }
+
     /// Empties it after it was appended, keeping the memory; the next batch follows this one.
     pub fn clear(&mut self) {
-        self.batch.encoder.buffer.clear();
-        self.batch.records.clear();
-        self.batch.rows.clear();
-        self.batch.before = self.batch.after;
+        let appended = self.take(Batch::default());
+        drop(self.take(appended));
     }
 }
 

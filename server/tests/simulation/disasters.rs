@@ -129,9 +129,45 @@ fn recover(schedule: &mut Schedule, mark_kept: bool) -> Checked {
     schedule.world.start_as(durable)
 }
 
+/// Loses power while a batch is written and the next one decided: it is there as a whole or not at all, the next one is
+/// gone.
+pub(crate) fn power_lost_beside_a_write(schedule: &mut Schedule) -> Checked {
+    if schedule.rng.random_bool(0.5) {
+        schedule.world.write_unheard();
+        schedule
+            .world
+            .tally
+            .met("power lost beside a write that was done");
+    } else {
+        schedule
+            .world
+            .tally
+            .met("power lost beside a write that was not");
+    }
+    recover(schedule, true)
+}
+
 fn failed_write(schedule: &mut Schedule, fault: Fault) -> Checked {
     let wrote = schedule.world.batching.core.batch_records() > 0;
-    let failed = schedule.world.commit();
+    // What the write would leave behind, where the next batch is decided beside it.
+    let mut closed = None;
+    if wrote && schedule.rng.random_bool(0.5) {
+        closed = Some(schedule.world.model.clone());
+        schedule.world.begin_write();
+        schedule.write_fails = true;
+        schedule.clients_send();
+        let filled = schedule.fill();
+        schedule.write_fails = false;
+        filled?;
+        schedule
+            .world
+            .tally
+            .met("a failed write beside which the next batch was decided");
+    }
+    let failed = match closed {
+        Some(_) => schedule.world.end_write(),
+        None => schedule.world.commit(),
+    };
     if !wrote {
         schedule.world.disk.heal();
         let answers = failed.map_err(|e| format!("nothing was written: {e}"))?;
@@ -152,8 +188,11 @@ fn failed_write(schedule: &mut Schedule, fault: Fault) -> Checked {
             ));
         }
     }
-    let ahead = schedule.world.model.clone();
-    let digest = state_digest(&schedule.world.state());
+    // Of the batch that failed; memory may be ahead of that.
+    let digest = closed
+        .is_none()
+        .then(|| state_digest(&schedule.world.state()));
+    let ahead = closed.unwrap_or_else(|| schedule.world.model.clone());
     let durable = schedule.world.durable.clone();
     schedule.world.lose_power(0, true);
     schedule.connections_break();
@@ -164,11 +203,10 @@ fn failed_write(schedule: &mut Schedule, fault: Fault) -> Checked {
                 .tally
                 .met("a failed write whose batch survived");
             schedule.world.start_as(ahead)?;
-            same(
-                || "the batch that survived".to_owned(),
-                state_digest(&schedule.world.state()),
-                digest,
-            )
+            let found = state_digest(&schedule.world.state());
+            digest.map_or(Ok(()), |digest| {
+                same(|| "the batch that survived".to_owned(), found, digest)
+            })
         }
         Fault::FailSyncPart { .. } => {
             match schedule.world.start(None) {

@@ -61,6 +61,8 @@ pub(crate) struct Schedule {
     next_request: u128,
     /// One batch in so many meets a disaster; 0: none.
     disasters: u32,
+    /// The write that is out is going to fail.
+    pub(crate) write_fails: bool,
     /// The disk before a batch that may not be recovered from.
     pub(crate) backup: Option<FaultyDisk>,
 }
@@ -71,6 +73,7 @@ pub(crate) fn run(seed: u64, commands: u64, planted: Option<Planted>) -> Result<
     let world = World::new(rng.random_range(1..30), planted)?;
     let mut schedule = Schedule {
         commands: Commands::of_seed(&mut rng),
+        write_fails: false,
         disasters: [0, 6, 12, 25][rng.random_range(0..4)],
         rng,
         world,
@@ -125,6 +128,7 @@ impl Schedule {
         self.fill()?;
         match disaster {
             Some(disaster) => disaster.strike(self),
+            None if self.rng.random_ratio(1, 3) => self.write_aside(),
             None => {
                 let answers = self
                     .world
@@ -133,6 +137,23 @@ impl Schedule {
                 self.deliver(answers)
             }
         }
+    }
+
+    /// Writes the batch while the next one is decided, then that one, unless power is lost in between.
+    fn write_aside(&mut self) -> Checked {
+        let healthy = |e| format!("a healthy disk: {e}");
+        if self.world.begin_write() {
+            self.world.tally.met("a batch decided while one is written");
+            self.clients_send();
+            self.fill()?;
+            if self.disasters > 0 && self.rng.random_ratio(1, 2 * self.disasters) {
+                return crate::disasters::power_lost_beside_a_write(self);
+            }
+            let answers = self.world.end_write().map_err(healthy)?;
+            self.deliver(answers)?;
+        }
+        let answers = self.world.commit().map_err(healthy)?;
+        self.deliver(answers)
     }
 
     /// Empties the lanes.
@@ -281,9 +302,9 @@ impl Schedule {
         }
         let options = &self.world.batching.options;
         let rows = if taken > 0 {
-            options.bulk_rows_shared_min
+            options.bulk_rows_min
         } else {
-            options.bulk_rows_alone
+            options.bulk_rows_max
         };
         let mut share = self.world.batching.bulk_share(rows);
         loop {
@@ -342,6 +363,20 @@ impl Schedule {
                 .request
                 .is_some_and(|stamp| self.world.durable.requests.contains_key(&stamp.key))
         });
+        if self.world.batching.core.needs_the_log(&submission) {
+            if self.write_fails {
+                // Tried again after the crash.
+                return Ok(());
+            }
+            self.world
+                .tally
+                .met("a request repeated while a batch is written");
+            let answers = self
+                .world
+                .end_write()
+                .map_err(|e| format!("a healthy disk: {e}"))?;
+            self.deliver(answers)?;
+        }
         // A first answer that is on disk may meet a fault there.
         if repeated == Some(true) && self.rng.random_ratio(1, 12) {
             return self.take_one_unread(&submission);

@@ -31,7 +31,7 @@ pub(crate) const COMMANDS: [&str; 21] = [
 ];
 
 /// Situations that a run has to meet.
-pub(crate) const SITUATIONS: [&str; 23] = [
+pub(crate) const SITUATIONS: [&str; 28] = [
     "a request repeated after its answer",
     "a request repeated within its batch",
     "a request repeated after a crash, answered before",
@@ -55,6 +55,11 @@ pub(crate) const SITUATIONS: [&str; 23] = [
     "damage refused at the start",
     "damage found by replaying",
     "a start killed half way",
+    "a batch decided while one is written",
+    "a request repeated while a batch is written",
+    "power lost beside a write that was done",
+    "power lost beside a write that was not",
+    "a failed write beside which the next batch was decided",
 ];
 
 #[derive(Clone, Debug, Default)]

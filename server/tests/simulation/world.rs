@@ -8,7 +8,9 @@ use tillside_engine::ids::Sequence;
 use tillside_engine::invariants::violations;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_server::sequencer::{Batching, Core, Finished, SequencerOptions, Submission};
+use tillside_server::sequencer::{
+    Batching, Core, Finished, SequencerOptions, Submission, Write,
+};
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::replay::replay;
 use tillside_store::{LogError, OpenError, load, state_digest};
@@ -33,6 +35,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     /// As of the last commit.
     pub(crate) durable: Model,
+    /// A batch that is written while the next is decided, and the model as of its end.
+    writing: Option<(Write, Model)>,
     pub(crate) tally: Tally,
     pub(crate) planted: Option<Planted>,
     options: SequencerOptions,
@@ -42,8 +46,8 @@ pub(crate) struct World {
 fn options(bulk_rows: usize) -> SequencerOptions {
     SequencerOptions {
         batch_commands: 6,
-        bulk_rows_shared_min: bulk_rows,
-        bulk_rows_alone: 4 * bulk_rows,
+        bulk_rows_min: bulk_rows,
+        bulk_rows_max: 4 * bulk_rows,
         bulk_events: 12,
         rules: Rules {
             index_key: INDEX_KEY,
@@ -67,6 +71,7 @@ impl World {
             disk,
             batching: Batching::new(core, options.clone()),
             durable: model.clone(),
+            writing: None,
             model,
             tally: Tally::default(),
             planted,
@@ -141,6 +146,33 @@ impl World {
         Ok(self.batching.finished().collect())
     }
 
+    /// Closes the batch, to be written while the next is decided; false where there is nothing to write.
+    pub(crate) fn begin_write(&mut self) -> bool {
+        let write = self.batching.begin_write();
+        self.writing = write.map(|write| (write, self.model.clone()));
+        self.writing.is_some()
+    }
+
+    /// Writes the closed batch and takes its answers.
+    pub(crate) fn end_write(&mut self) -> Result<Answers, LogError> {
+        let Some((mut write, model)) = self.writing.take() else {
+            return Ok(Vec::new());
+        };
+        write.run();
+        let answers = self.batching.end_write(write)?.collect();
+        self.tally.batches += 1;
+        self.durable = model;
+        Ok(answers)
+    }
+
+    /// Writes the closed batch; nobody hears of it.
+    pub(crate) fn write_unheard(&mut self) {
+        if let Some((write, model)) = &mut self.writing {
+            write.run();
+            self.durable = model.clone();
+        }
+    }
+
     /// The power fails: what the process knows is gone. `kept` and `mark_kept` as for the disk.
     pub(crate) fn lose_power(&mut self, kept: usize, mark_kept: bool) {
         self.end_process();
@@ -150,6 +182,7 @@ impl World {
 
     /// Lets go of the disk and of everything in memory.
     fn end_process(&mut self) {
+        self.writing = None;
         if let Ok(log) = FaultyLog::open(&FaultyDisk::default(), None) {
             let core = Core::new(Arc::default(), self.options.rules.clone(), Box::new(log));
             self.batching = Batching::new(core, self.options.clone());

@@ -9,6 +9,8 @@ use rocksdb::{
 use crate::table::Table;
 
 const MIB: usize = 1 << 20;
+/// Files of one flush each that are merged at once: a quarter of the default's merges, for at most 16 memtables more on disk.
+const LEVEL0_FILES: i32 = 16;
 /// How long deleted rows of a quiet part of a table may take room: three days.
 const DELETED_KEPT_SECONDS: u64 = 3 * 86_400;
 
@@ -102,6 +104,11 @@ fn table(table: Table, cache: &Cache) -> Options {
         Table::Stock | Table::BusinessKeys | Table::AnsweredRequests | Table::Identifiers
     ) {
         options.set_memtable_factory(MemtableFactory::Vector);
+        // Nobody looks for a key among the newest files, so they may be many before they are merged: their keys are
+        // scattered, and each merge writes the whole table anew.
+        options.set_level_zero_file_num_compaction_trigger(LEVEL0_FILES);
+        options.set_level_zero_slowdown_writes_trigger(3 * LEVEL0_FILES);
+        options.set_level_zero_stop_writes_trigger(4 * LEVEL0_FILES);
     }
     options.set_target_file_size_base(32 * MIB as u64);
     // Each level a tenth of the next, counted from the last: dead rows are at most about a tenth of a table's bytes.
