@@ -1,13 +1,13 @@
-//! Stores by distance. Squared chords of the unit sphere order the stores cheaply; the great-circle distance in whole
-//! millimetres decides. Chords may only prune, with a margin: their rounding must never choose a store.
+//! Where the stores are: their places on the unit sphere and, a bit each, which of them take orders. The great-circle
+//! distance in whole millimetres is defined here; finding the nearest is [`crate::nearest`]'s.
 
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use geo::Point;
 
-use crate::catalog::Store;
-use crate::ids::{StoreId, compare_external};
+use crate::catalog::{Store, StoreState};
+use crate::ids::StoreId;
+use crate::nearest::CellLists;
 
 /// Mean earth radius in kilometres (IUGG R1 = (2a + b) / 3 of GRS 80).
 pub const EARTH_RADIUS_KM: f64 = 6371.0088;
@@ -35,14 +35,20 @@ struct Entry {
     store: Arc<Store>,
 }
 
-/// All stores, ready to be walked by distance. Immutable; a change makes a new one.
+/// All stores, ready to be searched by distance. Immutable; a change makes a new one.
 #[derive(Clone, Debug, Default)]
 pub struct StoreIndex {
     /// Sorted by number.
     entries: Vec<Entry>,
+    /// Kept as long as no store is added or moves.
+    lists: Arc<CellLists>,
+    /// A bit for each store, by number.
+    all: Box<[u64]>,
+    /// Those of them that are neither paused nor closed.
+    open: Box<[u64]>,
 }
 
-/// A store met on the walk.
+/// A store and how far it is.
 #[derive(Clone, Debug)]
 pub struct Near {
     /// Its number.
@@ -61,54 +67,106 @@ impl StoreIndex {
             .map(|(id, store)| entry(id, store))
             .collect();
         entries.sort_unstable_by_key(|e| e.id);
-        StoreIndex { entries }
+        StoreIndex::of(entries, Arc::default())
+    }
+
+    fn of(entries: Vec<Entry>, lists: Arc<CellLists>) -> Self {
+        let words = entries.last().map_or(0, |last| last.id.0 as usize / 64 + 1);
+        let bits = |counts: &dyn Fn(&Store) -> bool| {
+            let mut bits = vec![0u64; words].into_boxed_slice();
+            for entry in entries.iter().filter(|e| counts(&e.store)) {
+                bits[entry.id.0 as usize / 64] |= 1 << (entry.id.0 % 64);
+            }
+            bits
+        };
+        let (all, open) = (
+            bits(&|_| true),
+            bits(&|store| store.state == StoreState::Open),
+        );
+        StoreIndex {
+            entries,
+            lists,
+            all,
+            open,
+        }
     }
 
     /// This index with some stores put.
     pub fn with(&self, put: impl IntoIterator<Item = (StoreId, Arc<Store>)>) -> Self {
         let mut entries = self.entries.clone();
+        let mut same_places = true;
         for (id, store) in put {
             match entries.binary_search_by_key(&id, |e| e.id) {
-                Ok(at) => entries[at] = entry(id, store),
-                Err(at) => entries.insert(at, entry(id, store)),
+                Ok(at) => {
+                    same_places &= entries[at].store.location == store.location;
+                    entries[at] = entry(id, store);
+                }
+                Err(at) => {
+                    same_places = false;
+                    entries.insert(at, entry(id, store));
+                }
             }
         }
-        StoreIndex { entries }
+        let lists = if same_places {
+            Arc::clone(&self.lists)
+        } else {
+            Arc::default()
+        };
+        StoreIndex::of(entries, lists)
     }
 
-    /// Stores within `limit_mm` of `origin`, nearest first, ties by retailer id. Lazy: the work is linear in the number
-    /// of stores once, then logarithmic per store taken.
-    pub fn walk(&self, origin: Point<f64>, limit_mm: u64) -> Walk<'_> {
-        let from = unit_vector(origin);
-        let reach = squared_chord_limit(limit_mm);
-        let heap: Vec<ByChord> = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter_map(|(at, e)| {
-                let chord2 = squared_chord(&from, &e.unit);
-                (chord2 <= reach).then_some(ByChord {
-                    chord2,
-                    at: at as u32,
-                })
-            })
-            .collect();
-        Walk {
-            index: self,
-            origin,
-            limit_mm,
-            heap: BinaryHeap::from(heap),
-            pending: Vec::new(),
+    /// All stores, a bit each by number.
+    pub fn all(&self) -> &[u64] {
+        &self.all
+    }
+
+    /// Stores that are neither paused nor closed for good, likewise.
+    pub fn open(&self) -> &[u64] {
+        &self.open
+    }
+
+    /// A store.
+    pub(crate) fn store(&self, id: StoreId) -> Option<&Store> {
+        Some(&self.entries[self.position(id)?].store)
+    }
+
+    /// How many stores there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn lists(&self) -> &CellLists {
+        &self.lists
+    }
+
+    pub(crate) fn id(&self, at: usize) -> StoreId {
+        self.entries[at].id
+    }
+
+    pub(crate) fn unit(&self, at: usize) -> &[f64; 3] {
+        &self.entries[at].unit
+    }
+
+    /// Where a store stands here. Numbers are dense, so the place is nearly always the number.
+    pub(crate) fn position(&self, id: StoreId) -> Option<usize> {
+        let at = id.0 as usize;
+        if self.entries.get(at).is_some_and(|e| e.id == id) {
+            return Some(at);
         }
+        self.entries.binary_search_by_key(&id, |e| e.id).ok()
     }
 
     /// One store's distance.
     pub fn near(&self, origin: Point<f64>, id: StoreId) -> Option<Near> {
-        let at = self.entries.binary_search_by_key(&id, |e| e.id).ok()?;
-        Some(self.near_at(origin, at))
+        Some(self.near_at(origin, self.position(id)?))
     }
 
-    fn near_at(&self, origin: Point<f64>, at: usize) -> Near {
+    pub(crate) fn near_at(&self, origin: Point<f64>, at: usize) -> Near {
         let e = &self.entries[at];
         Near {
             id: e.id,
@@ -126,7 +184,7 @@ fn entry(id: StoreId, store: Arc<Store>) -> Entry {
     }
 }
 
-fn unit_vector(p: Point<f64>) -> [f64; 3] {
+pub(crate) fn unit_vector(p: Point<f64>) -> [f64; 3] {
     let (lat, lon) = (p.y().to_radians(), p.x().to_radians());
     let around = libm::cos(lat);
     [
@@ -136,22 +194,12 @@ fn unit_vector(p: Point<f64>) -> [f64; 3] {
     ]
 }
 
-fn squared_chord(a: &[f64; 3], b: &[f64; 3]) -> f64 {
+pub(crate) fn squared_chord(a: &[f64; 3], b: &[f64; 3]) -> f64 {
     let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
     x * x + y * y + z * z
 }
 
-/// Millimetres by which a distance read off a chord may be wrong: rounding of the unit vectors is some nanometres, but
-/// towards the antipode arcsine multiplies it up to a decimetre.
-fn margin_mm(chord2: f64) -> f64 {
-    if chord2 > 3.99 { 1000.0 } else { 1.0 }
-}
-
-fn chord_distance_mm(chord2: f64) -> f64 {
-    2.0 * EARTH_RADIUS_KM * 1e6 * libm::asin(f64::min(1.0, libm::sqrt(chord2) / 2.0))
-}
-
-fn squared_chord_limit(limit_mm: u64) -> f64 {
+pub(crate) fn squared_chord_limit(limit_mm: u64) -> f64 {
     let angle = (limit_mm as f64 + 1000.0) / (EARTH_RADIUS_KM * 1e6);
     if angle >= std::f64::consts::PI {
         return f64::INFINITY;
@@ -160,89 +208,13 @@ fn squared_chord_limit(limit_mm: u64) -> f64 {
     chord * chord + 1e-14
 }
 
-#[derive(Clone, Copy, Debug)]
-struct ByChord {
-    chord2: f64,
-    at: u32,
-}
-
-// The heap's greatest is the nearest.
-impl Ord for ByChord {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other
-            .chord2
-            .total_cmp(&self.chord2)
-            .then_with(|| other.at.cmp(&self.at))
-    }
-}
-impl PartialOrd for ByChord {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for ByChord {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for ByChord {}
-
-/// The walk; see [`StoreIndex::walk`].
-#[derive(Debug)]
-pub struct Walk<'a> {
-    index: &'a StoreIndex,
-    origin: Point<f64>,
-    limit_mm: u64,
-    heap: BinaryHeap<ByChord>,
-    /// Stores whose exact distance is known, farthest first, until nothing nearer can come out of the heap.
-    pending: Vec<Near>,
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Near;
-
-    fn next(&mut self) -> Option<Near> {
-        loop {
-            let next_may_be = self
-                .heap
-                .peek()
-                .map(|c| chord_distance_mm(c.chord2) - margin_mm(c.chord2));
-            match (self.pending.last(), next_may_be) {
-                (None, None) => return None,
-                (Some(known), Some(bound)) if (known.distance_mm as f64) < bound => {
-                    return self.pending.pop();
-                }
-                (Some(_), None) => return self.pending.pop(),
-                _ => {
-                    let Some(candidate) = self.heap.pop() else {
-                        continue;
-                    };
-                    let near = self.index.near_at(self.origin, candidate.at as usize);
-                    if near.distance_mm <= self.limit_mm {
-                        let farther = |other: &Near| {
-                            let by_distance = other.distance_mm.cmp(&near.distance_mm);
-                            by_distance
-                                .then_with(|| {
-                                    compare_external(&other.store.store_id, &near.store.store_id)
-                                })
-                                .is_gt()
-                        };
-                        let at = self.pending.partition_point(farther);
-                        self.pending.insert(at, near);
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use geo::{Distance, Haversine};
     use proptest::prelude::*;
 
-    fn store(id: u32, lat: f64, lon: f64) -> (StoreId, Arc<Store>) {
+    pub(crate) fn store(id: u32, lat: f64, lon: f64) -> (StoreId, Arc<Store>) {
         let store = Store {
             store_id: id.to_string().into(),
             display_name: "".into(),
@@ -280,7 +252,7 @@ mod tests {
     }
 
     // Places where geometry goes wrong are as likely as ordinary ones.
-    fn latitude() -> impl Strategy<Value = f64> {
+    pub(crate) fn latitude() -> impl Strategy<Value = f64> {
         prop_oneof![
             -90.0..=90.0f64,
             Just(90.0),
@@ -289,7 +261,7 @@ mod tests {
             (-900i32..=900).prop_map(|d| f64::from(d) / 10.0)
         ]
     }
-    fn longitude() -> impl Strategy<Value = f64> {
+    pub(crate) fn longitude() -> impl Strategy<Value = f64> {
         prop_oneof![
             -180.0..=180.0f64,
             Just(180.0),
@@ -301,25 +273,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_walk_equals_sorting_all_stores(
-            places in prop::collection::vec((latitude(), longitude()), 1..60),
-            lat in latitude(), lon in longitude(),
-            limit in prop_oneof![0.0..21_000_000.0f64, 0.0..100_000.0f64],
-        ) {
-            // Every third store stands where the one before does: ties.
-            let stores: Vec<_> = places.iter().enumerate().map(|(i, _)| {
-                let (lat, lon) = places[if i % 3 == 2 { i - 1 } else { i }];
-                store(i as u32, lat, lon)
-            }).collect();
-            let origin = Point::new(lon, lat);
-            let index = StoreIndex::build(stores.clone());
-            let walked: Vec<_> = index.walk(origin, limit_mm(limit)).map(|n| (n.distance_mm, n.id.0)).collect();
-            let mut naive: Vec<_> = stores.iter().map(|(id, s)| (distance_mm(origin, s.location), id.0)).filter(|(d, _)| *d <= limit_mm(limit)).collect();
-            naive.sort_unstable();
-            prop_assert_eq!(walked, naive);
-        }
-
         #[test]
         fn the_distance_agrees_with_an_independent_one(a in (latitude(), longitude()), b in (latitude(), longitude())) {
             let (a, b) = (Point::new(a.1, a.0), Point::new(b.1, b.0));

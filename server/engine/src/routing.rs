@@ -1,14 +1,19 @@
 //! Where can they get it? The nearest stores that have all of a basket, by exact distance. A plan only reads: what it
 //! saw may be gone when a hold is made, so a hold checks again inside the sequencer.
+//!
+//! Stores that may have everything are found as bits, product by product; only what is left is measured. The calendar is
+//! the dear part, so only a store that has everything is asked when it opens, and never while stock is held for reading.
 
 use geo::Point;
 use smallvec::SmallVec;
 
+use crate::basket_stock::BasketStock;
 use crate::catalog::{Store, StoreState};
 use crate::command::WantedLine;
-use crate::geo_index::Near;
-use crate::ids::{SkuId, StoreId};
+use crate::geo_index::{Near, StoreIndex};
+use crate::ids::{SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
+use crate::nearest::{Candidates, nearest};
 use crate::reservation::Reservation;
 use crate::state::State;
 use crate::units::Time;
@@ -123,64 +128,25 @@ pub fn credit_of(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i6
 
 /// Finds the nearest stores.
 pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
-    let wanted = merged(query.lines);
     let index = state.store_index.get();
-    let mut plan = Plan {
-        outcome: PlanOutcome::NoStoreInRange,
-        options: Vec::new(),
-        partial: Vec::new(),
-        rejected: Vec::new(),
-    };
-    let mut visit = |near: Near| {
-        if let Err(reason) = admit(&near.store, query) {
-            plan.reject(&near, reason);
-            return true;
-        }
-        if plan.outcome == PlanOutcome::NoStoreInRange {
-            plan.outcome = PlanOutcome::NoStock;
-        }
-        let has = |&(sku, quantity): &(SkuId, i64)| {
-            state.available_online(sku, near.id) + credit_of(query.credit, near.id, sku) >= quantity
-        };
-        if !wanted.iter().all(has) {
-            if plan.options.is_empty() {
-                plan.note_partial(query, &wanted, &near, has);
-            }
-            plan.reject(&near, StoreRejection::InsufficientStock);
-            return true;
-        }
-        // The calendar is the dear part, so only a store that has everything is asked when it opens.
-        match near.store.next_opening(query.now) {
-            Some(window) => plan.options.push(PlanOption {
-                store: near.id,
-                distance_mm: near.distance_mm,
-                window,
-            }),
-            None => plan.reject(&near, StoreRejection::Closed),
-        }
-        plan.options.len() < query.max_options
+    let search = Search {
+        state,
+        query,
+        index: &index,
+        wanted: merged(query.lines),
     };
     match query.only_store {
-        Some(id) => {
-            if let Some(near) = index.near(query.origin, id) {
-                visit(near);
-            }
-        }
-        None => {
-            for near in index.walk(query.origin, query.limit_mm) {
-                if !visit(near) {
-                    break;
-                }
-            }
-        }
+        Some(store) => search.only(store),
+        None => search.all(),
     }
-    if !plan.options.is_empty() {
-        plan.outcome = PlanOutcome::Matched;
-        plan.partial.clear();
-    } else if !plan.partial.is_empty() {
-        plan.outcome = PlanOutcome::Partial;
-    }
-    plan
+}
+
+/// One query on its way.
+struct Search<'a> {
+    state: &'a State,
+    query: &'a PlanQuery<'a>,
+    index: &'a StoreIndex,
+    wanted: SmallVec<[(SkuId, i64); 8]>,
 }
 
 /// Whether a store takes orders at all.
@@ -200,45 +166,208 @@ fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
     }
 }
 
-impl Plan {
-    fn reject(&mut self, near: &Near, reason: StoreRejection) {
-        if self.options.is_empty() && self.rejected.len() < REJECTED_STORES_MAX {
-            self.rejected.push((near.id, near.distance_mm, reason));
+impl Search<'_> {
+    fn hold(&self) -> BasketStock<'_> {
+        BasketStock::hold(&self.state.stock, &self.wanted, self.query.credit)
+    }
+
+    fn find(
+        &self,
+        candidates: &[u64],
+        limit_mm: u64,
+        count: usize,
+        accept: impl FnMut(StoreId) -> bool,
+    ) -> SmallVec<[Near; 4]> {
+        let (origin, candidates) = (self.query.origin, Candidates(candidates));
+        nearest(self.index, origin, limit_mm, candidates, count, accept)
+    }
+
+    fn all(&self) -> Plan {
+        let options = self.options();
+        let limit = self.query.limit_mm;
+        let rejected = self.rejected(options.first());
+        if !options.is_empty() {
+            return Plan {
+                outcome: PlanOutcome::Matched,
+                options,
+                partial: Vec::new(),
+                rejected,
+            };
+        }
+        let partial = self.partial();
+        let takes_orders = |id| self.admitted(id);
+        let outcome = if !partial.is_empty() {
+            PlanOutcome::Partial
+        } else if !self
+            .find(self.index.open(), limit, 1, takes_orders)
+            .is_empty()
+        {
+            PlanOutcome::NoStock
+        } else {
+            PlanOutcome::NoStoreInRange
+        };
+        Plan {
+            outcome,
+            options,
+            partial,
+            rejected,
         }
     }
 
-    /// Keeps the best stores that have a part. The walk comes nearest first, so a store only moves up by having more.
-    fn note_partial(
-        &mut self,
-        query: &PlanQuery<'_>,
-        wanted: &[(SkuId, i64)],
-        near: &Near,
-        has: impl Fn(&(SkuId, i64)) -> bool,
-    ) {
-        let available: SmallVec<[SkuId; 8]> = wanted
-            .iter()
-            .filter(|w| has(w))
-            .map(|(sku, _)| *sku)
-            .collect();
-        if available.is_empty() {
-            return;
+    /// The nearest that have everything and will open. Those that never open again are found out last, so then more are
+    /// looked for.
+    fn options(&self) -> Vec<PlanOption> {
+        let mut options = Vec::new();
+        let mut count = self.query.max_options;
+        loop {
+            let found = {
+                let stock = self.hold();
+                let mut candidates: SmallVec<[u64; 64]> = SmallVec::from_slice(self.index.open());
+                if !stock.keep_possible(&mut candidates) {
+                    return options;
+                }
+                let limit = self.query.limit_mm;
+                self.find(&candidates, limit, count, |id| stock.has_all(id))
+            };
+            options.clear();
+            options.extend(found.iter().filter_map(|near| self.option(near)));
+            options.truncate(self.query.max_options);
+            if options.len() == self.query.max_options || found.len() < count {
+                return options;
+            }
+            count *= 4;
         }
-        let at = self
-            .partial
-            .partition_point(|p| p.sku_count >= available.len());
-        if at >= query.max_options {
-            return;
+    }
+
+    fn option(&self, near: &Near) -> Option<PlanOption> {
+        let window = near.store.next_opening(self.query.now)?;
+        if self.query.require_open_now && window.is_some_and(|(open, _)| open > self.query.now) {
+            return None;
         }
-        let lines = (0..query.lines.len())
-            .filter(|i| available.contains(&query.lines[*i].sku))
-            .collect();
-        let partial = PartialStore {
+        Some(PlanOption {
             store: near.id,
             distance_mm: near.distance_mm,
-            lines,
-            sku_count: available.len(),
+            window,
+        })
+    }
+
+    fn admitted(&self, id: StoreId) -> bool {
+        let store = self.index.store(id);
+        store.is_some_and(|store| admit(store, self.query).is_ok())
+    }
+
+    /// Stores nearer than the first option, or all in range where there is none.
+    fn rejected(&self, first: Option<&PlanOption>) -> Vec<(StoreId, u64, StoreRejection)> {
+        let limit = first.map_or(self.query.limit_mm, |option| option.distance_mm);
+        let nearer = self.find(self.index.all(), limit, REJECTED_STORES_MAX, |id| {
+            first.is_none_or(|option| option.store != id)
+        });
+        let before_first = |near: &&Near| {
+            first.is_none_or(|option| {
+                let other = self.index.store(option.store);
+                near.distance_mm < option.distance_mm
+                    || other.is_some_and(|other| {
+                        compare_external(&near.store.store_id, &other.store_id).is_lt()
+                    })
+            })
         };
-        self.partial.insert(at, partial);
-        self.partial.truncate(query.max_options);
+        let stock = self.hold();
+        nearer
+            .iter()
+            .filter(before_first)
+            .map(|near| {
+                let reason = match admit(&near.store, self.query) {
+                    Err(reason) => reason,
+                    // Stock that came since the options were looked for is not seen: the answer is of one moment.
+                    Ok(()) if stock.has_all(near.id) => StoreRejection::Closed,
+                    Ok(()) => StoreRejection::InsufficientStock,
+                };
+                (near.id, near.distance_mm, reason)
+            })
+            .collect()
+    }
+
+    /// The stores that have most of it. How many products a store has something of bounds how many it has in full, so the
+    /// bound goes down until enough stores were found that keep what it says.
+    fn partial(&self) -> Vec<PartialStore> {
+        let stock = self.hold();
+        let mut partial: Vec<PartialStore> = Vec::new();
+        let bounds = stock.counts(self.index.open());
+        let most = bounds.iter().copied().max().unwrap_or(0);
+        for products in (1..=most).rev() {
+            let mut candidates: SmallVec<[u64; 64]> =
+                SmallVec::from_elem(0, self.index.open().len());
+            for (number, _) in bounds.iter().enumerate().filter(|(_, b)| **b >= products) {
+                candidates[number / 64] |= 1 << (number % 64);
+            }
+            let missing = self.query.max_options - partial.len();
+            let found = self.find(&candidates, self.query.limit_mm, missing, |id| {
+                stock.count_in_full(id) == usize::from(products) && self.admitted(id)
+            });
+            partial.extend(found.iter().map(|near| self.part(&stock, near)));
+            if partial.len() == self.query.max_options {
+                break;
+            }
+        }
+        partial
+    }
+
+    fn part(&self, stock: &BasketStock<'_>, near: &Near) -> PartialStore {
+        let in_full = |at: usize| {
+            let sku = self.query.lines[at].sku;
+            let wanted = self.wanted.iter().position(|(wanted, _)| *wanted == sku);
+            wanted.is_some_and(|wanted| stock.has(wanted, near.id))
+        };
+        PartialStore {
+            store: near.id,
+            distance_mm: near.distance_mm,
+            lines: (0..self.query.lines.len())
+                .filter(|at| in_full(*at))
+                .collect(),
+            sku_count: stock.count_in_full(near.id),
+        }
+    }
+
+    /// A plan for one store, whatever its distance.
+    fn only(&self, store: StoreId) -> Plan {
+        let mut plan = Plan {
+            outcome: PlanOutcome::NoStoreInRange,
+            options: Vec::new(),
+            partial: Vec::new(),
+            rejected: Vec::new(),
+        };
+        let Some(near) = self.index.near(self.query.origin, store) else {
+            return plan;
+        };
+        if let Err(reason) = admit(&near.store, self.query) {
+            plan.rejected.push((store, near.distance_mm, reason));
+            return plan;
+        }
+        let (has_all, part) = {
+            let stock = self.hold();
+            (stock.has_all(store), self.part(&stock, &near))
+        };
+        if has_all {
+            match self.option(&near) {
+                Some(option) => {
+                    plan.outcome = PlanOutcome::Matched;
+                    plan.options.push(option);
+                }
+                None => {
+                    let reason = StoreRejection::Closed;
+                    plan.outcome = PlanOutcome::NoStock;
+                    plan.rejected.push((store, near.distance_mm, reason));
+                }
+            }
+            return plan;
+        }
+        let reason = StoreRejection::InsufficientStock;
+        plan.rejected.push((store, near.distance_mm, reason));
+        plan.outcome = PlanOutcome::NoStock;
+        if part.sku_count > 0 {
+            plan.outcome = PlanOutcome::Partial;
+            plan.partial.push(part);
+        }
+        plan
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tillside_engine::barcode::{BarcodeMask, Embedded};
 use tillside_engine::catalog::{Store, StoreState};
 use tillside_engine::command::{Command, ProductDraft};
+use tillside_engine::nearest::{Candidates, nearest as nearest_of};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::units::{Thousandths, Unit};
@@ -292,13 +293,10 @@ fn a_moved_store_is_found_where_it_is_now() {
     let mut world = World::shop();
     let at = |lat: f64| geo::Point::new(9.0, lat);
     let nearest = |world: &World, lat: f64| {
-        world
-            .state
-            .store_index
-            .get()
-            .walk(at(lat), u64::MAX)
-            .next()
-            .map(|n| Arc::clone(&n.store.store_id))
+        let index = world.state.store_index.get();
+        let all = Candidates(index.all());
+        let found = nearest_of(&index, at(lat), u64::MAX, all, 1, |_| true);
+        found.first().map(|n| Arc::clone(&n.store.store_id))
     };
     assert_eq!(nearest(&world, 45.0).as_deref(), Some("A"));
     put_stores(

@@ -2,14 +2,13 @@
 
 mod world;
 
-use std::sync::Arc;
-
 use geo::Point;
 use proptest::prelude::*;
 use tillside_engine::catalog::{OpeningInterval, Store, StoreState};
 use tillside_engine::command::{Command, WantedLine};
 use tillside_engine::geo_index::{distance_mm, limit_mm};
 use tillside_engine::limits::REJECTED_STORES_MAX;
+use tillside_engine::nearest::{Candidates, nearest};
 use tillside_engine::routing::{Plan, PlanOutcome, PlanQuery, StoreRejection, plan};
 use world::build::{count, product, store_at};
 use world::{World, property};
@@ -467,9 +466,8 @@ fn a_plan_keeps_its_store_records_alive() {
         state: StoreState::Closed,
         ..store_at("A", 45.0, 9.0)
     }]));
-    let seen: Vec<Arc<Store>> = index
-        .walk(Point::new(9.0, 45.0), ANYWHERE_MM)
-        .map(|n| n.store)
-        .collect();
-    assert_eq!(seen[0].state, StoreState::Open);
+    let (origin, open) = (Point::new(9.0, 45.0), Candidates(index.open()));
+    let seen = nearest(&index, origin, ANYWHERE_MM, open, 1, |_| true);
+    assert_eq!(seen[0].store.state, StoreState::Open);
+    assert_eq!(&*seen[0].store.store_id, "A");
 }
