@@ -1,14 +1,16 @@
 //! The stock of a basket's products, held for reading while stores are chosen: one look at all of them, so that what the
-//! bits say and what the levels say belong together.
+//! sets say and what the levels say belong together.
 
 use std::sync::RwLockReadGuard;
 
 use smallvec::SmallVec;
 
 use crate::ids::{SkuId, StoreId};
+use crate::nearest::Candidates;
+use crate::product_stock::{Having, ProductStock};
 use crate::reservation::Reservation;
 use crate::routing::credit_of;
-use crate::stock_table::{ProductStock, StockTable};
+use crate::stock_table::StockTable;
 
 /// The stock of some products; the writer waits while it lives, so nothing long is done with it.
 pub(crate) struct BasketStock<'a> {
@@ -31,56 +33,99 @@ impl<'a> BasketStock<'a> {
         wanted: &[(SkuId, i64)],
         credit: Option<&'a Reservation>,
     ) -> Self {
-        let products = wanted
-            .iter()
-            .map(|&(sku, quantity)| Held {
+        for (sku, _) in wanted {
+            table.ask_product(*sku);
+        }
+        let mut products: SmallVec<[Held<'a>; 8]> = SmallVec::new();
+        for &(sku, quantity) in wanted {
+            let stock = table.product(sku);
+            if let Some(stock) = &stock {
+                stock.ask_having(quantity);
+            }
+            products.push(Held {
                 sku,
                 quantity,
-                stock: table.product(sku),
-            })
-            .collect();
+                stock,
+            });
+        }
         BasketStock {
             products,
             credit: credit.filter(|reservation| reservation.holds_stock()),
         }
     }
 
-    /// Leaves in `stores` those that have something of every product, and the store of the order's own hold; false where
-    /// none is left.
-    pub(crate) fn keep_possible(&self, stores: &mut [u64]) -> bool {
-        let own = self.credit.map(|reservation| reservation.store.0 as usize);
-        let own = own.filter(|own| {
-            let word = stores.get(own / 64);
-            word.is_some_and(|word| word >> (own % 64) & 1 == 1)
-        });
-        let mut left = true;
+    /// The store of the order's own hold, where it is one of `stores`.
+    fn own(&self, stores: &[u64]) -> Option<StoreId> {
+        let own = self.credit?.store;
+        let word = stores.get(own.0 as usize / 64)?;
+        (word >> (own.0 % 64) & 1 == 1).then_some(own)
+    }
+
+    /// Those of `stores` that may have everything; nobody else has.
+    pub(crate) fn candidates<'s>(&'s self, stores: &'s [u64]) -> Candidates<'s> {
+        let mut candidates = Candidates::from(stores);
+        candidates.also = self.own(stores);
+        let mut shortest: Option<(&[StoreId], u32)> = None;
         for product in &self.products {
-            left = match &product.stock {
-                Some(stock) => stock.keep_sellable(stores),
-                None => {
-                    stores.fill(0);
-                    false
+            match product
+                .stock
+                .as_ref()
+                .map(|stock| stock.having(product.quantity))
+            {
+                Some(Having::Many(set)) => candidates.sets.push(set),
+                Some(Having::Few(stores, positions)) => {
+                    if shortest.is_none_or(|(_, least)| positions.count_ones() < least.count_ones())
+                    {
+                        shortest = Some((stores, positions));
+                    }
                 }
-            };
-            if !left {
-                break;
+                None => shortest = Some((&[], 0)),
             }
         }
-        if let Some(own) = own {
-            stores[own / 64] |= 1 << (own % 64);
+        if let Some((few, mut positions)) = shortest {
+            let mut named = SmallVec::new();
+            while positions != 0 {
+                let store = few[positions.trailing_zeros() as usize];
+                positions &= positions - 1;
+                if candidates.in_sets(store) && self.in_lists(store) {
+                    named.push(store);
+                }
+            }
+            candidates.named = Some(named);
         }
-        left || own.is_some()
+        candidates
+    }
+
+    /// Whether a store may have those products that are in a few stores.
+    fn in_lists(&self, store: StoreId) -> bool {
+        self.products.iter().all(|product| {
+            match product
+                .stock
+                .as_ref()
+                .map(|stock| stock.having(product.quantity))
+            {
+                Some(Having::Few(stores, positions)) => {
+                    // All are compared, without a branch: faster than a search in so few.
+                    let found = stores.iter().zip(0u32..).fold(0u32, |found, (listed, at)| {
+                        found | u32::from(*listed == store) << at
+                    });
+                    found & positions != 0
+                }
+                Some(Having::Many(_)) => true,
+                None => false,
+            }
+        })
     }
 
     /// Whether a store has the whole quantity of the product at `at` in what is wanted.
     pub(crate) fn has(&self, at: usize, store: StoreId) -> bool {
         let product = &self.products[at];
-        let there = product
-            .stock
-            .as_ref()
-            .map_or(0, |s| s.available_online(store));
         let own = credit_of(self.credit, store, product.sku);
-        there.saturating_add(own) >= product.quantity
+        let missing = product.quantity.saturating_sub(own);
+        match &product.stock {
+            Some(stock) => stock.has(store, missing),
+            None => missing <= 0,
+        }
     }
 
     /// Whether a store has everything.
@@ -95,23 +140,31 @@ impl<'a> BasketStock<'a> {
             .count()
     }
 
-    /// How many products each of `stores` has something of, by store number: at least as many as it has in full.
+    /// How many products each of `stores` may have the whole quantity of, by store number; it never has more.
     pub(crate) fn counts(&self, stores: &[u64]) -> Vec<u16> {
         let mut counts = vec![0; stores.len() * 64];
-        let mut sellable: SmallVec<[u64; 64]> = SmallVec::from_elem(0, stores.len());
-        for stock in self.products.iter().filter_map(|p| p.stock.as_ref()) {
-            sellable.copy_from_slice(stores);
-            stock.keep_sellable(&mut sellable);
-            for store in crate::nearest::Candidates(&sellable).numbers() {
-                counts[store as usize] += 1;
+        for product in &self.products {
+            let Some(stock) = &product.stock else {
+                continue;
+            };
+            let mut candidates = Candidates::from(stores);
+            match stock.having(product.quantity) {
+                Having::Many(set) => candidates.sets.push(set),
+                Having::Few(few, mut positions) => {
+                    while positions != 0 {
+                        let store = few[positions.trailing_zeros() as usize];
+                        positions &= positions - 1;
+                        if candidates.in_sets(store) {
+                            counts[store.0 as usize] += 1;
+                        }
+                    }
+                    continue;
+                }
             }
+            candidates.for_each(|store| counts[store.0 as usize] += 1);
         }
-        if let Some(own) = self.credit.map(|reservation| reservation.store.0 as usize)
-            && stores
-                .get(own / 64)
-                .is_some_and(|w| w >> (own % 64) & 1 == 1)
-        {
-            counts[own] = self.products.len() as u16;
+        if let Some(own) = self.own(stores) {
+            counts[own.0 as usize] = self.products.len() as u16;
         }
         counts
     }

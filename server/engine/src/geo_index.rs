@@ -12,15 +12,56 @@ use crate::nearest::CellLists;
 /// Mean earth radius in kilometres (IUGG R1 = (2a + b) / 3 of GRS 80).
 pub const EARTH_RADIUS_KM: f64 = 6371.0088;
 
-/// Great-circle distance in whole millimetres: haversine in f64 on the mean radius, halves up. `libm` and this order of
-/// operations, so that every machine gets the same millimetre.
+/// A point, with what every distance from it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    /// Radians.
+    latitude: f64,
+    /// Radians.
+    longitude: f64,
+    cos_latitude: f64,
+    /// The point on the unit sphere.
+    unit: [f64; 3],
+}
+
+impl Spot {
+    /// The spot of a point.
+    pub fn new(point: Point<f64>) -> Self {
+        let (latitude, longitude) = (point.y().to_radians(), point.x().to_radians());
+        let around = libm::cos(latitude);
+        Spot {
+            latitude,
+            longitude,
+            cos_latitude: around,
+            unit: [
+                around * libm::cos(longitude),
+                around * libm::sin(longitude),
+                libm::sin(latitude),
+            ],
+        }
+    }
+
+    /// Great-circle distance in whole millimetres: haversine in f64 on the mean radius, halves up. `libm` and this order of
+    /// operations, so that every machine gets the same millimetre.
+    pub fn distance_mm(&self, to: &Spot) -> u64 {
+        let half_lat = libm::sin((to.latitude - self.latitude) / 2.0);
+        let half_lon = libm::sin((to.longitude - self.longitude) / 2.0);
+        let h = half_lat * half_lat + self.cos_latitude * to.cos_latitude * (half_lon * half_lon);
+        let km = 2.0 * EARTH_RADIUS_KM * libm::asin(f64::min(1.0, h.sqrt()));
+        libm::floor(km * 1e6 + 0.5) as u64
+    }
+
+    /// Square of the straight line between two spots, in radii.
+    pub(crate) fn squared_chord(&self, to: &Spot) -> f64 {
+        let (a, b) = (&self.unit, &to.unit);
+        let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+        x * x + y * y + z * z
+    }
+}
+
+/// Great-circle distance in whole millimetres; see [`Spot::distance_mm`].
 pub fn distance_mm(a: Point<f64>, b: Point<f64>) -> u64 {
-    let (lat1, lat2) = (a.y().to_radians(), b.y().to_radians());
-    let half_lat = libm::sin((lat2 - lat1) / 2.0);
-    let half_lon = libm::sin((b.x().to_radians() - a.x().to_radians()) / 2.0);
-    let h = half_lat * half_lat + libm::cos(lat1) * libm::cos(lat2) * (half_lon * half_lon);
-    let km = 2.0 * EARTH_RADIUS_KM * libm::asin(f64::min(1.0, libm::sqrt(h)));
-    libm::floor(km * 1e6 + 0.5) as u64
+    Spot::new(a).distance_mm(&Spot::new(b))
 }
 
 /// A distance limit in metres as the inclusive limit in millimetres.
@@ -30,9 +71,9 @@ pub fn limit_mm(meters: f64) -> u64 {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    id: StoreId,
-    unit: [f64; 3],
+    spot: Spot,
     store: Arc<Store>,
+    id: StoreId,
 }
 
 /// All stores, ready to be searched by distance. Immutable; a change makes a new one.
@@ -49,12 +90,10 @@ pub struct StoreIndex {
 }
 
 /// A store and how far it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Near {
     /// Its number.
     pub id: StoreId,
-    /// The store.
-    pub store: Arc<Store>,
     /// Distance in millimetres.
     pub distance_mm: u64,
 }
@@ -126,7 +165,7 @@ impl StoreIndex {
     }
 
     /// A store.
-    pub(crate) fn store(&self, id: StoreId) -> Option<&Store> {
+    pub fn store(&self, id: StoreId) -> Option<&Arc<Store>> {
         Some(&self.entries[self.position(id)?].store)
     }
 
@@ -144,12 +183,14 @@ impl StoreIndex {
         &self.lists
     }
 
-    pub(crate) fn id(&self, at: usize) -> StoreId {
-        self.entries[at].id
+    pub(crate) fn at(&self, at: usize) -> (StoreId, &Spot, &Arc<Store>) {
+        let entry = &self.entries[at];
+        (entry.id, &entry.spot, &entry.store)
     }
 
-    pub(crate) fn unit(&self, at: usize) -> &[f64; 3] {
-        &self.entries[at].unit
+    /// Stores with their spots, by number.
+    pub(crate) fn spots(&self) -> impl Iterator<Item = (StoreId, &Spot)> {
+        self.entries.iter().map(|entry| (entry.id, &entry.spot))
     }
 
     /// Where a store stands here. Numbers are dense, so the place is nearly always the number.
@@ -162,50 +203,25 @@ impl StoreIndex {
     }
 
     /// One store's distance.
-    pub fn near(&self, origin: Point<f64>, id: StoreId) -> Option<Near> {
-        Some(self.near_at(origin, self.position(id)?))
-    }
-
-    pub(crate) fn near_at(&self, origin: Point<f64>, at: usize) -> Near {
-        let e = &self.entries[at];
-        Near {
-            id: e.id,
-            store: Arc::clone(&e.store),
-            distance_mm: distance_mm(origin, e.store.location),
-        }
+    pub fn near(&self, origin: &Spot, id: StoreId) -> Option<Near> {
+        let (id, spot, _) = self.at(self.position(id)?);
+        let distance_mm = origin.distance_mm(spot);
+        Some(Near { id, distance_mm })
     }
 }
 
 fn entry(id: StoreId, store: Arc<Store>) -> Entry {
     Entry {
-        id,
-        unit: unit_vector(store.location),
+        spot: Spot::new(store.location),
         store,
+        id,
     }
 }
 
-pub(crate) fn unit_vector(p: Point<f64>) -> [f64; 3] {
-    let (lat, lon) = (p.y().to_radians(), p.x().to_radians());
-    let around = libm::cos(lat);
-    [
-        around * libm::cos(lon),
-        around * libm::sin(lon),
-        libm::sin(lat),
-    ]
-}
-
-pub(crate) fn squared_chord(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
-    x * x + y * y + z * z
-}
-
-pub(crate) fn squared_chord_limit(limit_mm: u64) -> f64 {
-    let angle = (limit_mm as f64 + 1000.0) / (EARTH_RADIUS_KM * 1e6);
-    if angle >= std::f64::consts::PI {
-        return f64::INFINITY;
-    }
-    let chord = 2.0 * libm::sin(angle / 2.0);
-    chord * chord + 1e-14
+/// A chord, in radii, that nothing within a limit is beyond: no chord is longer than its arc.
+pub(crate) fn chord_limit(limit_mm: u64) -> f64 {
+    let arc = (limit_mm as f64 + 1000.0) / (EARTH_RADIUS_KM * 1e6);
+    if arc < 2.0 { arc } else { f64::INFINITY }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod nearest;
 pub mod offer;
 pub mod prefetch;
+pub mod product_stock;
 pub mod profile;
 pub mod ranking;
 pub mod recognition;

@@ -1,10 +1,12 @@
-//! The nearest of some stores, exactly. The stores that may be chosen come as a bitset over store numbers. Where few are
-//! left, their distances are computed; else the list of the query's grid cell is walked, which is sorted by the distance
-//! from the cell's centre, until nothing later on it can be nearer.
+//! The nearest of some stores, exactly. The stores that may be chosen come as sets, a bit for each store number, that all
+//! have to hold. Combined word by word they say soon whether there are few: then those are measured. Else the list of the
+//! query's grid cell is walked, which is sorted by the distance from the cell's centre, until nothing later on it can be
+//! nearer; most of the sets is then never looked at.
 //!
 //! Chords of the unit sphere prune and never decide: a chord is a distance in space, so the triangle inequality holds for
 //! it, whatever the place; the great-circle distance in whole millimetres and the retailer's id decide.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -12,7 +14,7 @@ use geo::Point;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
-use crate::geo_index::{Near, StoreIndex, squared_chord, squared_chord_limit, unit_vector};
+use crate::geo_index::{Near, Spot, StoreIndex, chord_limit};
 use crate::ids::{StoreId, compare_external};
 
 /// Up to so many candidates are measured one by one: cheaper than walking past the stores that are none.
@@ -32,8 +34,7 @@ const CHORD_RELIABLE: f64 = 1.99;
 /// A store on a cell's list.
 #[derive(Clone, Copy, Debug)]
 struct Listed {
-    /// Position in the index.
-    at: u32,
+    store: StoreId,
     /// Chord from the cell's centre, rounded down.
     chord: f32,
 }
@@ -41,7 +42,7 @@ struct Listed {
 /// The list of a cell.
 #[derive(Debug)]
 struct CellList {
-    centre: [f64; 3],
+    centre: Spot,
     /// Nearest first.
     stores: Box<[Listed]>,
     /// Not all stores are on it.
@@ -81,7 +82,7 @@ impl CellLists {
             return None;
         }
         let middle = |number: i16| (f64::from(number) + 0.5) / CELLS_PER_DEGREE;
-        let centre = unit_vector(Point::new(middle(cell.1), middle(cell.0)));
+        let centre = Spot::new(Point::new(middle(cell.1), middle(cell.0)));
         let list = Arc::new(CellList::build(index, centre));
         self.0.insert(cell, Arc::clone(&list));
         Some(list)
@@ -89,17 +90,14 @@ impl CellLists {
 }
 
 impl CellList {
-    fn build(index: &StoreIndex, centre: [f64; 3]) -> CellList {
-        let mut stores: Vec<Listed> = (0..index.len())
-            .map(|at| {
-                let chord = libm::sqrt(squared_chord(&centre, index.unit(at)));
-                Listed {
-                    at: at as u32,
-                    chord: below(chord),
-                }
-            })
-            .collect();
-        let nearer = |a: &Listed, b: &Listed| a.chord.total_cmp(&b.chord).then(a.at.cmp(&b.at));
+    fn build(index: &StoreIndex, centre: Spot) -> CellList {
+        let listed = |(store, spot): (StoreId, &Spot)| Listed {
+            store,
+            chord: below(centre.squared_chord(spot).sqrt()),
+        };
+        let mut stores: Vec<Listed> = index.spots().map(listed).collect();
+        let nearer =
+            |a: &Listed, b: &Listed| a.chord.total_cmp(&b.chord).then(a.store.cmp(&b.store));
         let cut = stores.len() > LISTED_MAX;
         if cut {
             stores.select_nth_unstable_by(LISTED_MAX, nearer);
@@ -124,154 +122,267 @@ fn below(chord: f64) -> f32 {
     }
 }
 
-/// Stores that may be chosen, one bit each.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidates<'a>(pub &'a [u64]);
+/// Stores that may be chosen: those that are in all of some sets, or named one by one. The sets are not combined before it
+/// is known how much of them is needed.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates<'a> {
+    /// A bit each by number. The shortest ends them all.
+    pub sets: SmallVec<[&'a [u64]; 9]>,
+    /// Named one by one, each once; then the sets say nothing.
+    pub named: Option<SmallVec<[StoreId; NAMED]>>,
+    /// One more, whatever the sets say.
+    pub also: Option<StoreId>,
+}
 
-impl Candidates<'_> {
-    fn has(self, number: u32) -> bool {
-        self.0
-            .get(number as usize / 64)
-            .is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
+/// Numbers kept in place; longer lists are allocated.
+const NAMED: usize = 32;
+/// Words combined at once: enough for vector instructions, little enough to stop early.
+const BLOCK: usize = 16;
 
-    /// How many there are.
-    pub fn count(self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// Their numbers, ascending.
-    pub fn numbers(self) -> impl Iterator<Item = u32> {
-        self.0.iter().zip(0u32..).flat_map(|(word, at)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros();
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(at * 64 + bit)
-            })
-        })
+impl<'a> From<&'a [u64]> for Candidates<'a> {
+    fn from(set: &'a [u64]) -> Self {
+        Candidates {
+            sets: SmallVec::from_slice(&[set]),
+            ..Candidates::default()
+        }
     }
 }
 
-/// A candidate with its chord.
+impl Candidates<'_> {
+    /// Whether a store is in all of the sets.
+    pub(crate) fn in_sets(&self, store: StoreId) -> bool {
+        let (word, bit) = (store.0 as usize / 64, store.0 % 64);
+        let holds = |set: &&[u64]| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
+        self.sets.iter().all(holds)
+    }
+
+    /// Stores that are in all of the sets, ascending, until `look` breaks off.
+    fn each_in_sets<B>(&self, mut look: impl FnMut(StoreId) -> ControlFlow<B>) -> ControlFlow<B> {
+        let Some((first, others)) = self.sets.split_first() else {
+            return ControlFlow::Continue(());
+        };
+        let words = others
+            .iter()
+            .map(|set| set.len())
+            .fold(first.len(), usize::min);
+        for from in (0..words).step_by(BLOCK) {
+            let range = from..words.min(from + BLOCK);
+            let mut block = [0u64; BLOCK];
+            let block = &mut block[..range.len()];
+            block.copy_from_slice(&first[range.clone()]);
+            for set in others {
+                for (word, other) in block.iter_mut().zip(&set[range.clone()]) {
+                    *word &= other;
+                }
+            }
+            if block.iter().fold(0, |any, word| any | word) == 0 {
+                continue;
+            }
+            for (word, at) in block.iter().zip(from..) {
+                let mut left = *word;
+                while left != 0 {
+                    look(StoreId(at as u32 * 64 + left.trailing_zeros()))?;
+                    left &= left - 1;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// All of them but [`Self::also`], ascending.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(StoreId)) {
+        if let Some(named) = &self.named {
+            return named.iter().copied().for_each(look);
+        }
+        let _: ControlFlow<()> = self.each_in_sets(|store| {
+            look(store);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Those of the sets where they are at most [`MEASURED_ALL`].
+    fn few(&self) -> Option<SmallVec<[StoreId; MEASURED_ALL]>> {
+        let mut few = SmallVec::new();
+        let whole = self.each_in_sets(|store| {
+            if few.len() == MEASURED_ALL {
+                return ControlFlow::Break(());
+            }
+            few.push(store);
+            ControlFlow::Continue(())
+        });
+        whole.is_continue().then_some(few)
+    }
+}
+
+/// A candidate and how far it is, by chord.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    chord: f64,
+    squared_chord: f64,
+    /// Position in the index.
     at: u32,
 }
 
-/// The best so far: at most `k` that were accepted, and those too near to the last of them to be told apart by chords.
+/// The best so far: at most `count` that were accepted, and those too near to the last of them to be told apart by chords.
 struct Best {
-    k: usize,
+    count: usize,
     /// Sorted by chord.
-    found: SmallVec<[Measured; 16]>,
+    found: SmallVec<[Measured; 8]>,
+    /// Chord that a store must not exceed to be among the best.
+    reach: f64,
+    /// Its square.
+    squared_reach: f64,
 }
 
 impl Best {
-    /// Chord that a store must not exceed to be among the best.
-    fn reach(&self) -> f64 {
-        match self.found.get(self.k.wrapping_sub(1)) {
-            Some(last) if last.chord < CHORD_RELIABLE => last.chord + CHORD_MARGIN,
-            _ => f64::INFINITY,
+    fn none(count: usize, limit: f64) -> Best {
+        Best {
+            count,
+            found: SmallVec::new(),
+            reach: limit,
+            squared_reach: limit * limit,
         }
     }
 
     fn add(&mut self, measured: Measured) {
-        let at = self.found.partition_point(|m| m.chord <= measured.chord);
+        let chord = measured.squared_chord;
+        let at = self.found.partition_point(|m| m.squared_chord <= chord);
         self.found.insert(at, measured);
-        let reach = self.reach();
-        while self.found.last().is_some_and(|last| last.chord > reach) {
+        let Some(last) = self.found.get(self.count - 1) else {
+            return;
+        };
+        let chord = last.squared_chord.sqrt();
+        if chord >= CHORD_RELIABLE {
+            return;
+        }
+        self.reach = self.reach.min(chord + CHORD_MARGIN);
+        self.squared_reach = self.reach * self.reach;
+        while self
+            .found
+            .last()
+            .is_some_and(|last| last.squared_chord > self.squared_reach)
+        {
             self.found.pop();
         }
     }
 }
 
-/// The `k` nearest of `candidates` within `limit_mm` of `origin` for which `accept` says yes, nearest first, ties by
+/// One search on its way.
+struct Search<'a, A> {
+    index: &'a StoreIndex,
+    from: Spot,
+    best: Best,
+    accept: A,
+}
+
+impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
+    fn consider(&mut self, store: StoreId) {
+        let Some(at) = self.index.position(store) else {
+            return;
+        };
+        let squared_chord = self.from.squared_chord(self.index.at(at).1);
+        if squared_chord <= self.best.squared_reach && (self.accept)(store) {
+            let at = at as u32;
+            self.best.add(Measured { squared_chord, at });
+        }
+    }
+
+    /// Walks a cell's list; false where the best may not be on it.
+    fn walk(&mut self, list: &CellList, candidates: &Candidates<'_>) -> bool {
+        let off_centre = self.from.squared_chord(&list.centre).sqrt() + CHORD_MARGIN;
+        for listed in &list.stores {
+            if f64::from(listed.chord) - off_centre > self.best.reach {
+                return true;
+            }
+            if candidates.in_sets(listed.store) && candidates.also != Some(listed.store) {
+                self.consider(listed.store);
+            }
+        }
+        !list.cut
+    }
+
+    /// Great-circle distances decide among those whose chords are near.
+    fn decided(self, limit_mm: u64) -> SmallVec<[Near; 4]> {
+        let mut stores: SmallVec<[(Near, u32); 4]> = SmallVec::new();
+        for Measured { at, .. } in self.best.found {
+            let (id, spot, _) = self.index.at(at as usize);
+            let distance_mm = self.from.distance_mm(spot);
+            if distance_mm <= limit_mm {
+                stores.push((Near { id, distance_mm }, at));
+            }
+        }
+        if stores.len() > 1 {
+            let name = |at: u32| &self.index.at(at as usize).2.store_id;
+            stores.sort_by(|(a, at_a), (b, at_b)| {
+                let by_distance = a.distance_mm.cmp(&b.distance_mm);
+                by_distance.then_with(|| compare_external(name(*at_a), name(*at_b)))
+            });
+        }
+        let count = self.best.count;
+        stores
+            .into_iter()
+            .take(count)
+            .map(|(near, _)| near)
+            .collect()
+    }
+}
+
+/// The `count` nearest of `candidates` within `limit_mm` of `origin` for which `accept` says yes, nearest first, ties by
 /// retailer id. `accept` may be asked twice about a store.
 pub fn nearest(
     index: &StoreIndex,
     origin: Point<f64>,
     limit_mm: u64,
-    candidates: Candidates<'_>,
-    k: usize,
-    mut accept: impl FnMut(StoreId) -> bool,
+    candidates: &Candidates<'_>,
+    count: usize,
+    accept: impl FnMut(StoreId) -> bool,
 ) -> SmallVec<[Near; 4]> {
-    if k == 0 {
+    let nobody = candidates
+        .named
+        .as_ref()
+        .is_some_and(|named| named.is_empty());
+    if count == 0 || nobody && candidates.also.is_none() {
         return SmallVec::new();
     }
-    let from = unit_vector(origin);
-    let limit = libm::sqrt(squared_chord_limit(limit_mm));
-    let mut best = Best {
-        k,
-        found: SmallVec::new(),
+    let few = match candidates.named {
+        Some(_) => None,
+        None => candidates.few(),
     };
-    let mut consider = |best: &mut Best, measured: Measured| {
-        if measured.chord <= limit
-            && measured.chord <= best.reach()
-            && accept(index.id(measured.at as usize))
-        {
-            best.add(measured);
-        }
-    };
-    let measure = |at: u32| Measured {
-        chord: libm::sqrt(squared_chord(&from, index.unit(at as usize))),
-        at,
-    };
-    let list = (candidates.count() > MEASURED_ALL)
-        .then(|| index.lists().of(index, origin))
-        .flatten();
-    let walked = list.is_some_and(|list| {
-        let off_centre = libm::sqrt(squared_chord(&from, &list.centre));
-        for listed in &list.stores {
-            let nearest_possible = f64::from(listed.chord) - off_centre - CHORD_MARGIN;
-            if nearest_possible > best.reach().min(limit) {
-                return true;
-            }
-            if candidates.has(index.id(listed.at as usize).0) {
-                consider(&mut best, measure(listed.at));
-            }
-        }
-        !list.cut
-    });
-    if !walked {
-        best.found.clear();
-        let mut all: SmallVec<[Measured; MEASURED_ALL]> = candidates
-            .numbers()
-            .filter_map(|number| index.position(StoreId(number)))
-            .map(|at| measure(at as u32))
-            .collect();
-        all.sort_unstable_by(|a, b| a.chord.total_cmp(&b.chord).then(a.at.cmp(&b.at)));
-        for measured in all {
-            if measured.chord > best.reach() {
-                break;
-            }
-            consider(&mut best, measured);
-        }
+    if candidates.also.is_none() && few.as_ref().is_some_and(|few| few.is_empty()) {
+        return SmallVec::new();
     }
-    exact(index, origin, limit_mm, k, &best)
-}
-
-/// Great-circle distances decide among those whose chords are near.
-fn exact(
-    index: &StoreIndex,
-    origin: Point<f64>,
-    limit_mm: u64,
-    k: usize,
-    best: &Best,
-) -> SmallVec<[Near; 4]> {
-    let mut stores: SmallVec<[Near; 4]> = best
-        .found
-        .iter()
-        .map(|m| index.near_at(origin, m.at as usize))
-        .filter(|near| near.distance_mm <= limit_mm)
-        .collect();
-    stores.sort_by(|a, b| {
-        a.distance_mm
-            .cmp(&b.distance_mm)
-            .then_with(|| compare_external(&a.store.store_id, &b.store.store_id))
-    });
-    stores.truncate(k);
-    stores
+    let limit = chord_limit(limit_mm);
+    let mut search = Search {
+        index,
+        from: Spot::new(origin),
+        best: Best::none(count, limit),
+        accept,
+    };
+    let others = |store: &StoreId| candidates.also != Some(*store);
+    candidates
+        .also
+        .into_iter()
+        .for_each(|store| search.consider(store));
+    if let Some(few) = candidates.named.as_deref().or(few.as_deref()) {
+        few.iter()
+            .copied()
+            .filter(others)
+            .for_each(|store| search.consider(store));
+        return search.decided(limit_mm);
+    }
+    let list = index.lists().of(index, origin);
+    if !list.is_some_and(|list| search.walk(&list, candidates)) {
+        search.best = Best::none(count, limit);
+        candidates
+            .also
+            .into_iter()
+            .for_each(|store| search.consider(store));
+        candidates.for_each(|store| {
+            if others(&store) {
+                search.consider(store);
+            }
+        });
+    }
+    search.decided(limit_mm)
 }
 
 #[cfg(test)]
@@ -291,22 +402,32 @@ mod tests {
 
     fn check(
         index: &StoreIndex,
-        candidates: &[u64],
+        candidates: &Candidates<'_>,
         accepted: &[bool],
         origin: Point<f64>,
         limit: u64,
         k: usize,
     ) {
-        let found = nearest(index, origin, limit, Candidates(candidates), k, |id| {
+        let found = nearest(index, origin, limit, candidates, k, |id| {
             accepted[id.0 as usize]
         });
         let found: Vec<_> = found.iter().map(|n| (n.distance_mm, n.id.0)).collect();
-        let mut naive: Vec<_> = Candidates(candidates)
-            .numbers()
-            .filter(|n| accepted[*n as usize])
+        let is_candidate = |n: u32| {
+            let in_set = |set: &&[u64]| {
+                set.get(n as usize / 64)
+                    .is_some_and(|w| w >> (n % 64) & 1 == 1)
+            };
+            let one_of_them = match &candidates.named {
+                Some(named) => named.contains(&StoreId(n)),
+                None => candidates.sets.iter().all(in_set),
+            };
+            one_of_them || candidates.also == Some(StoreId(n))
+        };
+        let mut naive: Vec<_> = (0..index.len() as u32)
+            .filter(|n| accepted[*n as usize] && is_candidate(*n))
             .map(|n| {
-                let at = index.position(StoreId(n)).expect("a store");
-                (index.near_at(origin, at).distance_mm, n)
+                let store = index.store(StoreId(n)).expect("a store");
+                (distance_mm(origin, store.location), n)
             })
             .filter(|(d, _)| *d <= limit)
             .collect();
@@ -321,18 +442,19 @@ mod tests {
             places in prop::collection::vec((latitude(), longitude()), 1..150),
             lat in latitude(), lon in longitude(),
             limit in prop_oneof![Just(u64::MAX), (0.0..21_000_000.0f64).prop_map(limit_mm), (0.0..100_000.0f64).prop_map(limit_mm)],
-            bits in prop::collection::vec(any::<u64>(), 3),
-            all in any::<bool>(),
+            sets in prop::collection::vec(prop::collection::vec(prop_oneof![Just(u64::MAX), any::<u64>()], 2..4), 1..4),
+            named in prop::option::of(prop::collection::btree_set(0u32..150, 0..20)),
+            also in prop::option::of(0u32..150),
             accepted in prop::collection::vec(any::<bool>(), 150),
             k in 1usize..6,
         ) {
-            let mut bits = bits;
-            for (word, bits) in bits.iter_mut().enumerate() {
-                let last = places.len().saturating_sub(word * 64).min(64);
-                let there = if last == 64 { u64::MAX } else { (1u64 << last) - 1 };
-                *bits = if all { there } else { *bits & there };
-            }
-            check(&index(&places), &bits, &accepted, Point::new(lon, lat), limit, k);
+            // Bits of stores that do not exist are passed over.
+            let candidates = Candidates {
+                sets: sets.iter().map(Vec::as_slice).collect(),
+                named: named.map(|named| named.into_iter().map(StoreId).collect()),
+                also: also.map(StoreId),
+            };
+            check(&index(&places), &candidates, &accepted, Point::new(lon, lat), limit, k);
         }
 
         // Dense enough that lists are cut and walks reach their ends.
@@ -348,7 +470,8 @@ mod tests {
                 .collect();
             let accepted: Vec<_> = (0..1500).map(|_| next(rare) == 0).collect();
             let origin = if far { Point::new(-lon, -lat) } else { Point::new(lon, lat) };
-            check(&index(&places), &[u64::MAX; 23], &accepted, origin, u64::MAX, 3);
+            let all = [u64::MAX; 24];
+            check(&index(&places), &Candidates::from(&all[..]), &accepted, origin, u64::MAX, 3);
         }
     }
 
@@ -361,7 +484,7 @@ mod tests {
         let ask = |lat, lon| {
             check(
                 &index,
-                &[u64::MAX, (1 << 36) - 1],
+                &Candidates::from(&[u64::MAX; 2][..]),
                 &[true; 100],
                 Point::new(lon, lat),
                 u64::MAX,
@@ -373,6 +496,5 @@ mod tests {
         assert_eq!(index.lists().len(), 1);
         ask(41.02, -12.02);
         assert_eq!(index.lists().len(), 2);
-        assert_eq!(distance_mm(Point::new(0.0, 0.0), Point::new(0.0, 0.0)), 0);
     }
 }

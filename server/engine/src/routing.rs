@@ -1,8 +1,9 @@
 //! Where can they get it? The nearest stores that have all of a basket, by exact distance. A plan only reads: what it
 //! saw may be gone when a hold is made, so a hold checks again inside the sequencer.
 //!
-//! Stores that may have everything are found as bits, product by product; only what is left is measured. The calendar is
-//! the dear part, so only a store that has everything is asked when it opens, and never while stock is held for reading.
+//! Three layers, each of which costs what it answers: the decision ([`nearest_with_all`]), the options with their opening
+//! hours, which a hold needs ([`options`]), and the plan, which also says why nearer stores were passed and who has a part
+//! ([`plan`]). The calendar is never asked while stock is held for reading.
 
 use geo::Point;
 use smallvec::SmallVec;
@@ -10,7 +11,7 @@ use smallvec::SmallVec;
 use crate::basket_stock::BasketStock;
 use crate::catalog::{Store, StoreState};
 use crate::command::WantedLine;
-use crate::geo_index::{Near, StoreIndex};
+use crate::geo_index::{Near, Spot, StoreIndex};
 use crate::ids::{SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
 use crate::nearest::{Candidates, nearest};
@@ -126,15 +127,27 @@ pub fn credit_of(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i6
     })
 }
 
-/// Finds the nearest stores.
+/// The nearest stores that take orders and have all of it: the decision alone, without calendars and reasons. Allocates
+/// nothing for up to eight products and four stores.
+pub fn nearest_with_all(state: &State, query: &PlanQuery<'_>, count: usize) -> SmallVec<[Near; 4]> {
+    let index = state.store_index.get();
+    Search::new(state, query, &index).with_all(count)
+}
+
+/// The options of a plan, without what explains them: all that a hold needs.
+pub fn options(state: &State, query: &PlanQuery<'_>) -> Vec<PlanOption> {
+    let index = state.store_index.get();
+    let search = Search::new(state, query, &index);
+    match query.only_store {
+        Some(store) => search.only(store).options,
+        None => search.options(),
+    }
+}
+
+/// Finds the nearest stores, and says why nearer ones were passed.
 pub fn plan(state: &State, query: &PlanQuery<'_>) -> Plan {
     let index = state.store_index.get();
-    let search = Search {
-        state,
-        query,
-        index: &index,
-        wanted: merged(query.lines),
-    };
+    let search = Search::new(state, query, &index);
     match query.only_store {
         Some(store) => search.only(store),
         None => search.all(),
@@ -166,20 +179,43 @@ fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
     }
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(state: &'a State, query: &'a PlanQuery<'a>, index: &'a StoreIndex) -> Self {
+        Search {
+            state,
+            query,
+            index,
+            wanted: merged(query.lines),
+        }
+    }
+
     fn hold(&self) -> BasketStock<'_> {
         BasketStock::hold(&self.state.stock, &self.wanted, self.query.credit)
     }
 
     fn find(
         &self,
-        candidates: &[u64],
+        candidates: &Candidates<'_>,
         limit_mm: u64,
         count: usize,
         accept: impl FnMut(StoreId) -> bool,
     ) -> SmallVec<[Near; 4]> {
-        let (origin, candidates) = (self.query.origin, Candidates(candidates));
-        nearest(self.index, origin, limit_mm, candidates, count, accept)
+        nearest(
+            self.index,
+            self.query.origin,
+            limit_mm,
+            candidates,
+            count,
+            accept,
+        )
+    }
+
+    fn with_all(&self, count: usize) -> SmallVec<[Near; 4]> {
+        let stock = self.hold();
+        let candidates = stock.candidates(self.index.open());
+        self.find(&candidates, self.query.limit_mm, count, |id| {
+            stock.has_all(id)
+        })
     }
 
     fn all(&self) -> Plan {
@@ -195,13 +231,11 @@ impl Search<'_> {
             };
         }
         let partial = self.partial();
-        let takes_orders = |id| self.admitted(id);
+        let open = Candidates::from(self.index.open());
+        let takes_orders = || self.find(&open, limit, 1, |id| self.admitted(id));
         let outcome = if !partial.is_empty() {
             PlanOutcome::Partial
-        } else if !self
-            .find(self.index.open(), limit, 1, takes_orders)
-            .is_empty()
-        {
+        } else if !takes_orders().is_empty() {
             PlanOutcome::NoStock
         } else {
             PlanOutcome::NoStoreInRange
@@ -214,33 +248,36 @@ impl Search<'_> {
         }
     }
 
-    /// The nearest that have everything and will open. Those that never open again are found out last, so then more are
-    /// looked for.
+    /// The nearest that have everything and will open.
     fn options(&self) -> Vec<PlanOption> {
-        let mut options = Vec::new();
+        self.enough(
+            |count| self.with_all(count).to_vec(),
+            |near| self.option(near),
+        )
+    }
+
+    /// The first of what `find` finds that pass `check`. Calendars are dear and asked when the stock was let go, so those that
+    /// never open again are found out last, and then more are looked for.
+    fn enough<T, U>(
+        &self,
+        find: impl Fn(usize) -> Vec<T>,
+        check: impl Fn(&T) -> Option<U>,
+    ) -> Vec<U> {
         let mut count = self.query.max_options;
         loop {
-            let found = {
-                let stock = self.hold();
-                let mut candidates: SmallVec<[u64; 64]> = SmallVec::from_slice(self.index.open());
-                if !stock.keep_possible(&mut candidates) {
-                    return options;
-                }
-                let limit = self.query.limit_mm;
-                self.find(&candidates, limit, count, |id| stock.has_all(id))
-            };
-            options.clear();
-            options.extend(found.iter().filter_map(|near| self.option(near)));
-            options.truncate(self.query.max_options);
-            if options.len() == self.query.max_options || found.len() < count {
-                return options;
+            let found = find(count);
+            let last = found.len() < count;
+            let good = found.iter().filter_map(&check);
+            let good: Vec<U> = good.take(self.query.max_options).collect();
+            if last || good.len() == self.query.max_options {
+                return good;
             }
             count *= 4;
         }
     }
 
     fn option(&self, near: &Near) -> Option<PlanOption> {
-        let window = near.store.next_opening(self.query.now)?;
+        let window = self.index.store(near.id)?.next_opening(self.query.now)?;
         if self.query.require_open_now && window.is_some_and(|(open, _)| open > self.query.now) {
             return None;
         }
@@ -259,57 +296,67 @@ impl Search<'_> {
     /// Stores nearer than the first option, or all in range where there is none.
     fn rejected(&self, first: Option<&PlanOption>) -> Vec<(StoreId, u64, StoreRejection)> {
         let limit = first.map_or(self.query.limit_mm, |option| option.distance_mm);
-        let nearer = self.find(self.index.all(), limit, REJECTED_STORES_MAX, |id| {
+        let all = Candidates::from(self.index.all());
+        let mut nearer = self.find(&all, limit, REJECTED_STORES_MAX, |id| {
             first.is_none_or(|option| option.store != id)
         });
-        let before_first = |near: &&Near| {
+        let name = |id| self.index.store(id).map(|store| &store.store_id);
+        nearer.retain(|near| {
             first.is_none_or(|option| {
-                let other = self.index.store(option.store);
                 near.distance_mm < option.distance_mm
-                    || other.is_some_and(|other| {
-                        compare_external(&near.store.store_id, &other.store_id).is_lt()
-                    })
+                    || matches!((name(near.id), name(option.store)), (Some(a), Some(b)) if compare_external(a, b).is_lt())
             })
+        });
+        let has_all: SmallVec<[bool; REJECTED_STORES_MAX]> = {
+            let stock = self.hold();
+            nearer.iter().map(|near| stock.has_all(near.id)).collect()
         };
-        let stock = self.hold();
-        nearer
-            .iter()
-            .filter(before_first)
-            .map(|near| {
-                let reason = match admit(&near.store, self.query) {
-                    Err(reason) => reason,
-                    // Stock that came since the options were looked for is not seen: the answer is of one moment.
-                    Ok(()) if stock.has_all(near.id) => StoreRejection::Closed,
-                    Ok(()) => StoreRejection::InsufficientStock,
-                };
-                (near.id, near.distance_mm, reason)
-            })
-            .collect()
+        let reason = |(near, has_all): (&Near, &bool)| {
+            let reason = match admit(self.index.store(near.id)?, self.query) {
+                Err(reason) => reason,
+                // Stock that came since the options were looked for is not seen: the answer is of one moment.
+                Ok(()) if *has_all => StoreRejection::Closed,
+                Ok(()) => StoreRejection::InsufficientStock,
+            };
+            Some((near.id, near.distance_mm, reason))
+        };
+        nearer.iter().zip(&has_all).filter_map(reason).collect()
     }
 
-    /// The stores that have most of it. How many products a store has something of bounds how many it has in full, so the
-    /// bound goes down until enough stores were found that keep what it says.
+    /// The stores that have most of it.
     fn partial(&self) -> Vec<PartialStore> {
+        self.enough(
+            |count| self.parts(count),
+            |part| self.admitted(part.store).then(|| part.clone()),
+        )
+    }
+
+    /// How many products a store may have in full bounds how many it has, so the bound goes down until enough stores were found
+    /// that keep what it says.
+    fn parts(&self, count: usize) -> Vec<PartialStore> {
         let stock = self.hold();
-        let mut partial: Vec<PartialStore> = Vec::new();
+        let mut parts: Vec<PartialStore> = Vec::new();
         let bounds = stock.counts(self.index.open());
         let most = bounds.iter().copied().max().unwrap_or(0);
+        let mut set: SmallVec<[u64; 64]> = SmallVec::from_elem(0, self.index.open().len());
         for products in (1..=most).rev() {
-            let mut candidates: SmallVec<[u64; 64]> =
-                SmallVec::from_elem(0, self.index.open().len());
-            for (number, _) in bounds.iter().enumerate().filter(|(_, b)| **b >= products) {
-                candidates[number / 64] |= 1 << (number % 64);
+            for (word, bounds) in set.iter_mut().zip(bounds.chunks(64)) {
+                *word = bounds
+                    .iter()
+                    .rev()
+                    .fold(0, |word, bound| word << 1 | u64::from(*bound >= products));
             }
-            let missing = self.query.max_options - partial.len();
+            let missing = count - parts.len();
+            let candidates = Candidates::from(&set[..]);
             let found = self.find(&candidates, self.query.limit_mm, missing, |id| {
-                stock.count_in_full(id) == usize::from(products) && self.admitted(id)
+                stock.count_in_full(id) == usize::from(products)
             });
-            partial.extend(found.iter().map(|near| self.part(&stock, near)));
-            if partial.len() == self.query.max_options {
+            parts.extend(found.iter().map(|near| self.part(&stock, near)));
+            if parts.len() == count {
                 break;
             }
         }
-        partial
+        parts
     }
 
     fn part(&self, stock: &BasketStock<'_>, near: &Near) -> PartialStore {
@@ -336,10 +383,12 @@ impl Search<'_> {
             partial: Vec::new(),
             rejected: Vec::new(),
         };
-        let Some(near) = self.index.near(self.query.origin, store) else {
+        let origin = Spot::new(self.query.origin);
+        let (Some(near), Some(record)) = (self.index.near(&origin, store), self.index.store(store))
+        else {
             return plan;
         };
-        if let Err(reason) = admit(&near.store, self.query) {
+        if let Err(reason) = admit(record, self.query) {
             plan.rejected.push((store, near.distance_mm, reason));
             return plan;
         }

@@ -1,16 +1,15 @@
-//! Stock levels of all products in all stores, by product: what is asked together lies together, and a product's sellable
-//! stores are a bitset that is kept with its levels, under one lock, so that the two never disagree.
-//!
-//! A product in a few stores is a short sorted list; one in many is a row of words, each for 64 stores, with the levels of
-//! those that have one. Numbers of products and stores are dense and never used again.
+//! Stock levels of all products in all stores, by product: what is asked together lies together, and the sets of stores
+//! that have a product are kept with its levels, under one lock, so that the two never disagree. Numbers of products and
+//! stores are dense and never used again.
 //!
 //! One writer, many readers. The writer locks one product at a time; a reader may hold several, each once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, RwLock, RwLockReadGuard};
 
-use crate::ids::{CellKey, SkuId, StoreId};
+use crate::ids::{CellKey, SkuId};
 use crate::prefetch;
+use crate::product_stock::ProductStock;
 use crate::state::{read, write};
 use crate::stock::StockLevel;
 
@@ -19,10 +18,6 @@ use crate::stock::StockLevel;
 const FIRST_CHUNK: u64 = 1024;
 /// Chunks that hold all products.
 const CHUNKS: usize = 23;
-/// Levels of a product up to which they are a list.
-const FEW_MAX: usize = 32;
-/// Stores of a word.
-const WORD: u32 = 64;
 
 /// The table.
 pub struct StockTable {
@@ -43,38 +38,6 @@ pub enum Step {
 
 type Chunk = Box<[RwLock<ProductStock>]>;
 
-/// The levels of one product.
-#[derive(Debug)]
-pub enum ProductStock {
-    /// Sorted by store.
-    Few(Vec<(StoreId, StockLevel)>),
-    /// By store number.
-    Many(ManyStores),
-}
-
-/// Levels of a product that is in many stores.
-#[derive(Debug, Default)]
-pub struct ManyStores {
-    words: Vec<Word>,
-    /// Stores with something to promise, a bit each; as long as `words`.
-    sellable: Vec<u64>,
-}
-
-/// The levels of 64 stores.
-#[derive(Debug, Default)]
-struct Word {
-    /// Stores with a level.
-    present: u64,
-    /// Their levels, in the order of the stores.
-    levels: Vec<StockLevel>,
-}
-
-impl Default for ProductStock {
-    fn default() -> Self {
-        ProductStock::Few(Vec::new())
-    }
-}
-
 impl Default for StockTable {
     fn default() -> Self {
         StockTable {
@@ -89,164 +52,6 @@ impl std::fmt::Debug for StockTable {
         f.debug_struct("StockTable")
             .field("levels", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl Word {
-    fn place(&self, bit: u32) -> (bool, usize) {
-        let before = self.present & ((1 << bit) - 1);
-        (self.present >> bit & 1 == 1, before.count_ones() as usize)
-    }
-}
-
-fn is_sellable(level: &StockLevel) -> bool {
-    level.available_online() > 0
-}
-
-impl ProductStock {
-    /// The level in a store; `None` where nothing was ever counted or moved.
-    pub fn get(&self, store: StoreId) -> Option<&StockLevel> {
-        match self {
-            ProductStock::Few(levels) => {
-                let at = levels.binary_search_by_key(&store, |(id, _)| *id).ok()?;
-                Some(&levels[at].1)
-            }
-            ProductStock::Many(many) => {
-                let word = many.words.get((store.0 / WORD) as usize)?;
-                let (there, at) = word.place(store.0 % WORD);
-                if there { word.levels.get(at) } else { None }
-            }
-        }
-    }
-
-    /// What may be promised online in a store.
-    pub fn available_online(&self, store: StoreId) -> i64 {
-        self.get(store).map_or(0, StockLevel::available_online)
-    }
-
-    /// Levels with their stores, ascending.
-    pub fn iter(&self) -> Box<dyn Iterator<Item = (StoreId, &StockLevel)> + '_> {
-        match self {
-            ProductStock::Few(levels) => Box::new(levels.iter().map(|(store, l)| (*store, l))),
-            ProductStock::Many(many) => {
-                Box::new(many.words.iter().zip(0u32..).flat_map(|(word, at)| {
-                    let bits = (0..WORD).filter(|bit| word.present >> bit & 1 == 1);
-                    bits.zip(&word.levels)
-                        .map(move |(bit, level)| (StoreId(at * WORD + bit), level))
-                }))
-            }
-        }
-    }
-
-    /// Puts the stores that have something to promise into `stores`, a bit each, which is long enough for all stores that
-    /// count; others are left out.
-    pub fn sellable_into(&self, stores: &mut [u64]) {
-        stores.fill(0);
-        match self {
-            ProductStock::Few(levels) => {
-                for (store, _) in levels.iter().filter(|(_, level)| is_sellable(level)) {
-                    if let Some(word) = stores.get_mut((store.0 / WORD) as usize) {
-                        *word |= 1 << (store.0 % WORD);
-                    }
-                }
-            }
-            ProductStock::Many(many) => {
-                let both = stores.len().min(many.sellable.len());
-                stores[..both].copy_from_slice(&many.sellable[..both]);
-            }
-        }
-    }
-
-    /// Leaves in `stores` only those that have something to promise; false where none is left.
-    pub fn keep_sellable(&self, stores: &mut [u64]) -> bool {
-        match self {
-            ProductStock::Few(levels) => {
-                let mut kept = levels
-                    .iter()
-                    .filter(|(_, level)| is_sellable(level))
-                    .map(|(store, _)| ((store.0 / WORD) as usize, 1u64 << (store.0 % WORD)))
-                    .peekable();
-                let mut left = 0;
-                for (at, word) in stores.iter_mut().enumerate() {
-                    let mut mask = 0;
-                    while let Some((_, bit)) = kept.next_if(|(of, _)| *of == at) {
-                        mask |= bit;
-                    }
-                    *word &= mask;
-                    left |= *word;
-                }
-                left != 0
-            }
-            ProductStock::Many(many) => {
-                let both = stores.len().min(many.sellable.len());
-                let mut left = 0;
-                for (word, sellable) in stores[..both].iter_mut().zip(&many.sellable[..both]) {
-                    *word &= sellable;
-                    left |= *word;
-                }
-                stores[both..].fill(0);
-                left != 0
-            }
-        }
-    }
-
-    /// Changes the level of a store, made of zeros where there was none; true where it is new.
-    fn change<R>(
-        &mut self,
-        store: StoreId,
-        change: impl FnOnce(&mut StockLevel) -> R,
-    ) -> (R, bool) {
-        if let ProductStock::Few(levels) = self {
-            match levels.binary_search_by_key(&store, |(id, _)| *id) {
-                Ok(at) => return (change(&mut levels[at].1), false),
-                Err(at) if levels.len() < FEW_MAX => {
-                    let mut level = StockLevel::default();
-                    let changed = change(&mut level);
-                    levels.insert(at, (store, level));
-                    return (changed, true);
-                }
-                Err(_) => {
-                    let mut many = ManyStores::default();
-                    for (store, level) in std::mem::take(levels) {
-                        many.change(store, |l| *l = level);
-                    }
-                    *self = ProductStock::Many(many);
-                }
-            }
-        }
-        match self {
-            ProductStock::Many(many) => many.change(store, change),
-            ProductStock::Few(_) => unreachable!("turned into many stores above"),
-        }
-    }
-}
-
-impl ManyStores {
-    fn change<R>(
-        &mut self,
-        store: StoreId,
-        change: impl FnOnce(&mut StockLevel) -> R,
-    ) -> (R, bool) {
-        let (at, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
-        if self.words.len() <= at {
-            self.words.resize_with(at + 1, Word::default);
-            self.sellable.resize(at + 1, 0);
-        }
-        let word = &mut self.words[at];
-        let (there, place) = word.place(bit);
-        if !there {
-            // Half as much again: doubling would leave a third of all memory unused, and one by one copies each level often.
-            if word.levels.len() == word.levels.capacity() {
-                word.levels.reserve_exact(word.levels.len() / 2 + 2);
-            }
-            word.levels.insert(place, StockLevel::default());
-            word.present |= 1 << bit;
-        }
-        let level = &mut word.levels[place];
-        let changed = change(level);
-        let sellable = u64::from(is_sellable(level));
-        self.sellable[at] = self.sellable[at] & !(1 << bit) | sellable << bit;
-        (changed, !there)
     }
 }
 
@@ -267,6 +72,11 @@ impl StockTable {
     /// each once; `None` where none of this and its neighbours ever had a level.
     pub fn product(&self, sku: SkuId) -> Option<RwLockReadGuard<'_, ProductStock>> {
         self.slot(sku).map(read)
+    }
+
+    /// Asks memory for a product that [`Self::product`] will be asked for.
+    pub(crate) fn ask_product(&self, sku: SkuId) {
+        self.slot(sku).into_iter().for_each(prefetch::value);
     }
 
     /// A level.
@@ -290,27 +100,7 @@ impl StockTable {
         if step == Step::Product {
             return prefetch::value(slot);
         }
-        match (&*read(slot), step) {
-            (ProductStock::Few(levels), _) => {
-                if let Some((_, level)) = levels.get(levels.len() / 2) {
-                    prefetch::value(level);
-                }
-            }
-            (ProductStock::Many(many), step) => {
-                let Some(word) = many.words.get((store.0 / WORD) as usize) else {
-                    return;
-                };
-                match step {
-                    Step::Product | Step::Word => prefetch::value(word),
-                    Step::Level => {
-                        let (_, at) = word.place(store.0 % WORD);
-                        if let Some(level) = word.levels.get(at) {
-                            prefetch::value(level);
-                        }
-                    }
-                }
-            }
-        }
+        read(slot).ask(store, step == Step::Level);
     }
 
     /// Changes a level, made of zeros where there was none. The one writer only.
@@ -383,14 +173,9 @@ impl StockTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::StoreId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-
-    fn bits(stores: &[u64]) -> Vec<u32> {
-        (0..stores.len() as u32 * 64)
-            .filter(|n| stores[*n as usize / 64] >> (n % 64) & 1 == 1)
-            .collect()
-    }
 
     #[test]
     fn every_product_has_a_place_of_its_own() {
@@ -405,9 +190,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn levels_and_sellable_stores_equal_a_plain_map(
+        fn levels_equal_a_plain_map(
             steps in prop::collection::vec((0u32..3, prop_oneof![0u32..200, 0u32..3000], -3i64..4), 0..400),
-            words in 1usize..50,
         ) {
             let table = StockTable::default();
             let mut naive: BTreeMap<(u32, u32), i64> = BTreeMap::new();
@@ -428,27 +212,6 @@ mod tests {
                 all.push(((sku.0, store.0), level.on_hand));
             });
             prop_assert_eq!(all, naive.clone().into_iter().collect::<Vec<_>>());
-            let sellable = |sku: u32| {
-                let of = naive.iter().filter(|((s, store), level)| *s == sku && **level > 0 && (*store as usize) < words * 64);
-                of.map(|((_, store), _)| *store).collect::<Vec<_>>()
-            };
-            let (mut one, mut both) = (vec![0; words], vec![u64::MAX; words]);
-            for sku in [0, 1000, 2000] {
-                match table.product(SkuId(sku)) {
-                    Some(product) => {
-                        product.sellable_into(&mut one);
-                        let left = product.keep_sellable(&mut both);
-                        prop_assert_eq!(left, both.iter().any(|w| *w != 0));
-                    }
-                    None => {
-                        one.fill(0);
-                        both.fill(0);
-                    }
-                }
-                prop_assert_eq!(bits(&one), sellable(sku));
-            }
-            let everywhere: Vec<u32> = sellable(0).into_iter().filter(|s| sellable(1000).contains(s) && sellable(2000).contains(s)).collect();
-            prop_assert_eq!(bits(&both), everywhere);
             for ((sku, store), level) in naive {
                 let cell = CellKey::new(SkuId(sku), StoreId(store));
                 prop_assert_eq!(table.get(cell).map(|l| l.on_hand), Some(level));

@@ -294,9 +294,10 @@ fn a_moved_store_is_found_where_it_is_now() {
     let at = |lat: f64| geo::Point::new(9.0, lat);
     let nearest = |world: &World, lat: f64| {
         let index = world.state.store_index.get();
-        let all = Candidates(index.all());
-        let found = nearest_of(&index, at(lat), u64::MAX, all, 1, |_| true);
-        found.first().map(|n| Arc::clone(&n.store.store_id))
+        let all = Candidates::from(index.all());
+        let found = nearest_of(&index, at(lat), u64::MAX, &all, 1, |_| true);
+        let first = index.store(found.first()?.id)?;
+        Some(Arc::clone(&first.store_id))
     };
     assert_eq!(nearest(&world, 45.0).as_deref(), Some("A"));
     put_stores(

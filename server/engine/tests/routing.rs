@@ -466,8 +466,8 @@ fn a_plan_keeps_its_store_records_alive() {
         state: StoreState::Closed,
         ..store_at("A", 45.0, 9.0)
     }]));
-    let (origin, open) = (Point::new(9.0, 45.0), Candidates(index.open()));
-    let seen = nearest(&index, origin, ANYWHERE_MM, open, 1, |_| true);
-    assert_eq!(seen[0].store.state, StoreState::Open);
-    assert_eq!(&*seen[0].store.store_id, "A");
+    let (origin, open) = (Point::new(9.0, 45.0), Candidates::from(index.open()));
+    let seen = nearest(&index, origin, ANYWHERE_MM, &open, 1, |_| true);
+    let store = index.store(seen[0].id).expect("a store of the index");
+    assert_eq!((&*store.store_id, store.state), ("A", StoreState::Open));
 }

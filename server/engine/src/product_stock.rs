@@ -1,0 +1,317 @@
+//! The levels of one product in all stores, and for each of a few quantities a set of the stores that have as much to
+//! promise: routing combines such sets and seldom looks at a level.
+//!
+//! A product in a few stores is a short sorted list; one in many is a row of words, each for 64 stores, with the levels of
+//! those that have one. Only [`ProductStock::change`] changes a level, so that levels and sets never disagree.
+
+use crate::ids::StoreId;
+use crate::prefetch;
+use crate::stock::StockLevel;
+
+/// Quantities in thousandths for which it is known which stores have as much to promise: something at all, and one, two
+/// and three pieces, which most lines ask for. Ascending.
+const QUANTITIES: [i64; 4] = [1, 1_000, 2_000, 3_000];
+/// Levels of a product up to which they are a list.
+const FEW_MAX: usize = 32;
+/// Stores of a word.
+const WORD: u32 = 64;
+
+/// The levels of one product.
+#[derive(Debug)]
+pub enum ProductStock {
+    /// In a few stores.
+    Few(FewStores),
+    /// By store number.
+    Many(ManyStores),
+}
+
+/// Levels of a product that is in a few stores.
+#[derive(Debug, Default)]
+pub struct FewStores {
+    /// Ascending.
+    stores: Vec<StoreId>,
+    /// Their levels.
+    levels: Vec<StockLevel>,
+    /// Positions that have at least each of [`QUANTITIES`], a bit each.
+    having: [u32; QUANTITIES.len()],
+}
+
+/// Levels of a product that is in many stores.
+#[derive(Debug, Default)]
+pub struct ManyStores {
+    words: Vec<Word>,
+    /// Stores that have at least each of [`QUANTITIES`], a bit each; each as long as `words`.
+    having: [Vec<u64>; QUANTITIES.len()],
+}
+
+/// The levels of 64 stores.
+#[derive(Debug, Default)]
+struct Word {
+    /// Stores with a level.
+    present: u64,
+    /// Their levels, in the order of the stores.
+    levels: Vec<StockLevel>,
+}
+
+/// Where the stores that may have a quantity are known: those that are not in it have less.
+#[derive(Clone, Copy, Debug)]
+pub enum Having<'a> {
+    /// Ascending, and which positions count.
+    Few(&'a [StoreId], u32),
+    /// A bit each by store number; what lies beyond its end is none.
+    Many(&'a [u64]),
+}
+
+impl Default for ProductStock {
+    fn default() -> Self {
+        ProductStock::Few(FewStores::default())
+    }
+}
+
+/// Position of the greatest known quantity that is not more than this; `None` below all.
+fn known(quantity: i64) -> Option<usize> {
+    QUANTITIES
+        .partition_point(|known| *known <= quantity)
+        .checked_sub(1)
+}
+
+/// What to change in a set of each of [`QUANTITIES`] when what may be promised changes: (position, is in it now).
+fn crossed(before: i64, after: i64) -> impl Iterator<Item = (usize, bool)> {
+    QUANTITIES
+        .into_iter()
+        .enumerate()
+        .filter(move |(_, known)| (before >= *known) != (after >= *known))
+        .map(move |(at, known)| (at, after >= known))
+}
+
+impl Word {
+    fn place(&self, bit: u32) -> (bool, usize) {
+        let before = self.present & ((1 << bit) - 1);
+        (self.present >> bit & 1 == 1, before.count_ones() as usize)
+    }
+}
+
+impl ProductStock {
+    /// The level in a store; `None` where nothing was ever counted or moved.
+    pub fn get(&self, store: StoreId) -> Option<&StockLevel> {
+        match self {
+            ProductStock::Few(few) => few.levels.get(few.stores.binary_search(&store).ok()?),
+            ProductStock::Many(many) => {
+                let word = many.words.get((store.0 / WORD) as usize)?;
+                let (there, at) = word.place(store.0 % WORD);
+                if there { word.levels.get(at) } else { None }
+            }
+        }
+    }
+
+    /// What may be promised online in a store.
+    pub fn available_online(&self, store: StoreId) -> i64 {
+        self.get(store).map_or(0, StockLevel::available_online)
+    }
+
+    /// Levels with their stores, ascending.
+    pub fn iter(&self) -> Box<dyn Iterator<Item = (StoreId, &StockLevel)> + '_> {
+        match self {
+            ProductStock::Few(few) => Box::new(few.stores.iter().copied().zip(&few.levels)),
+            ProductStock::Many(many) => {
+                Box::new(many.words.iter().zip(0u32..).flat_map(|(word, at)| {
+                    let bits = (0..WORD).filter(|bit| word.present >> bit & 1 == 1);
+                    bits.zip(&word.levels)
+                        .map(move |(bit, level)| (StoreId(at * WORD + bit), level))
+                }))
+            }
+        }
+    }
+
+    /// Stores that may have `quantity` to promise, which is positive: all that have it are there.
+    pub fn having(&self, quantity: i64) -> Having<'_> {
+        let at = known(quantity).unwrap_or(0);
+        match self {
+            ProductStock::Few(few) => Having::Few(&few.stores, few.having[at]),
+            ProductStock::Many(many) => Having::Many(&many.having[at]),
+        }
+    }
+
+    /// Whether a store has `quantity` to promise. The level is looked at only where the sets leave it open.
+    pub fn has(&self, store: StoreId, quantity: i64) -> bool {
+        let look = || self.available_online(store) >= quantity;
+        let (Some(at), ProductStock::Many(many)) = (known(quantity), self) else {
+            return look();
+        };
+        let (word, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
+        let holds = |set: &Vec<u64>| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
+        if !holds(&many.having[at]) {
+            return false;
+        }
+        QUANTITIES[at] == quantity || many.having.get(at + 1).is_some_and(holds) || look()
+    }
+
+    /// Asks memory for what [`Self::having`] will answer.
+    pub(crate) fn ask_having(&self, quantity: i64) {
+        match self.having(quantity) {
+            Having::Few(stores, _) => stores.first().into_iter().for_each(prefetch::value),
+            // The rest of a long one is fetched by the processor itself, which sees that it is read in order.
+            Having::Many(words) => words.iter().step_by(8).take(4).for_each(prefetch::value),
+        }
+    }
+
+    /// Asks memory for the word of a store, or for its level.
+    pub(crate) fn ask(&self, store: StoreId, level: bool) {
+        match self {
+            ProductStock::Few(few) if level => {
+                few.levels.first().into_iter().for_each(prefetch::value);
+            }
+            ProductStock::Few(few) => few.stores.first().into_iter().for_each(prefetch::value),
+            ProductStock::Many(many) => {
+                let Some(word) = many.words.get((store.0 / WORD) as usize) else {
+                    return;
+                };
+                if !level {
+                    return prefetch::value(word);
+                }
+                let (_, at) = word.place(store.0 % WORD);
+                word.levels.get(at).into_iter().for_each(prefetch::value);
+            }
+        }
+    }
+
+    /// Changes the level of a store, made of zeros where there was none; true where it is new.
+    pub(crate) fn change<R>(
+        &mut self,
+        store: StoreId,
+        change: impl FnOnce(&mut StockLevel) -> R,
+    ) -> (R, bool) {
+        if let ProductStock::Few(few) = self
+            && few.stores.len() >= FEW_MAX
+            && few.stores.binary_search(&store).is_err()
+        {
+            let mut many = ManyStores::default();
+            let levels = std::mem::take(&mut few.levels);
+            for (store, level) in few.stores.iter().zip(levels) {
+                many.change(*store, |l| *l = level);
+            }
+            *self = ProductStock::Many(many);
+        }
+        match self {
+            ProductStock::Few(few) => few.change(store, change),
+            ProductStock::Many(many) => many.change(store, change),
+        }
+    }
+}
+
+/// Makes room for one more. Half as much again: doubling would leave a third of all memory unused, and one by one copies
+/// each level often.
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 2 + 2);
+    }
+}
+
+impl FewStores {
+    fn change<R>(
+        &mut self,
+        store: StoreId,
+        change: impl FnOnce(&mut StockLevel) -> R,
+    ) -> (R, bool) {
+        let (at, new) = match self.stores.binary_search(&store) {
+            Ok(at) => (at, false),
+            Err(at) => {
+                make_room(&mut self.stores);
+                make_room(&mut self.levels);
+                self.stores.insert(at, store);
+                self.levels.insert(at, StockLevel::default());
+                for set in &mut self.having {
+                    let before = *set & ((1 << at) - 1);
+                    *set = (*set & !before) << 1 | before;
+                }
+                (at, true)
+            }
+        };
+        let level = &mut self.levels[at];
+        let before = level.available_online();
+        let changed = change(level);
+        for (set, is_in) in crossed(before, level.available_online()) {
+            self.having[set] = self.having[set] & !(1 << at) | u32::from(is_in) << at;
+        }
+        (changed, new)
+    }
+}
+
+impl ManyStores {
+    fn change<R>(
+        &mut self,
+        store: StoreId,
+        change: impl FnOnce(&mut StockLevel) -> R,
+    ) -> (R, bool) {
+        let (at, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
+        if self.words.len() <= at {
+            self.words.resize_with(at + 1, Word::default);
+            self.having.iter_mut().for_each(|set| set.resize(at + 1, 0));
+        }
+        let word = &mut self.words[at];
+        let (there, place) = word.place(bit);
+        if !there {
+            make_room(&mut word.levels);
+            word.levels.insert(place, StockLevel::default());
+            word.present |= 1 << bit;
+        }
+        let level = &mut word.levels[place];
+        let before = level.available_online();
+        let changed = change(level);
+        for (set, is_in) in crossed(before, level.available_online()) {
+            let word = &mut self.having[set][at];
+            *word = *word & !(1 << bit) | u64::from(is_in) << bit;
+        }
+        (changed, !there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn stores_of(having: Having<'_>) -> Vec<u32> {
+        match having {
+            Having::Few(stores, positions) => (0..stores.len())
+                .filter(|at| positions >> at & 1 == 1)
+                .map(|at| stores[at].0)
+                .collect(),
+            Having::Many(words) => (0..words.len() as u32 * WORD)
+                .filter(|n| words[(n / WORD) as usize] >> (n % WORD) & 1 == 1)
+                .collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sets_and_levels_equal_a_plain_map(
+            steps in prop::collection::vec((prop_oneof![0u32..40, 0u32..3000], -3_500i64..4_000), 0..300),
+            quantity in prop_oneof![1i64..5_000, (1i64..6).prop_map(|pieces| pieces * 1000)],
+        ) {
+            let mut product = ProductStock::default();
+            let mut naive: BTreeMap<u32, i64> = BTreeMap::new();
+            for (store, delta) in steps {
+                let (after, new) = product.change(StoreId(store), |level| {
+                    level.on_hand += delta;
+                    level.on_hand
+                });
+                prop_assert_eq!(new, !naive.contains_key(&store));
+                *naive.entry(store).or_default() += delta;
+                prop_assert_eq!(after, naive[&store]);
+            }
+            let all: Vec<_> = product.iter().map(|(store, level)| (store.0, level.on_hand)).collect();
+            prop_assert_eq!(all, naive.clone().into_iter().collect::<Vec<_>>());
+            let at_least = |least: i64| naive.iter().filter(|(_, n)| **n >= least).map(|(s, _)| *s).collect::<Vec<_>>();
+            let least = QUANTITIES.into_iter().rfind(|known| *known <= quantity).unwrap_or(1);
+            prop_assert_eq!(stores_of(product.having(quantity)), at_least(least));
+            for store in 0..3_000 {
+                let expect = naive.get(&store).copied().unwrap_or(0);
+                prop_assert_eq!(product.has(StoreId(store), quantity), expect >= quantity);
+                prop_assert_eq!(product.has(StoreId(store), -quantity), expect >= -quantity);
+                prop_assert_eq!(product.get(StoreId(store)).map(|l| l.on_hand), naive.get(&store).copied());
+            }
+        }
+    }
+}
