@@ -164,17 +164,13 @@ pub fn reservation_id(checks: &mut Checks, value: &str) -> Option<ReservationId>
     ReservationId::parse(value)
 }
 
-/// Stores to try, in the plan's order.
-pub fn candidates(plan: &Plan) -> SmallVec<[Candidate; 8]> {
+/// Stores to try, in the options' order.
+pub fn candidates(options: &[PlanOption]) -> SmallVec<[Candidate; 8]> {
     let candidate = |o: &PlanOption| Candidate {
         store: o.store,
         distance_mm: o.distance_mm,
     };
-    plan.options
-        .iter()
-        .take(CANDIDATES_MAX)
-        .map(candidate)
-        .collect()
+    options.iter().take(CANDIDATES_MAX).map(candidate).collect()
 }
 
 /// A plan on the wire.

@@ -9,7 +9,7 @@ use tillside_engine::ids::StoreId;
 use tillside_engine::limits::CANDIDATES_MAX;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
-use tillside_engine::routing::{Plan, PlanQuery, plan};
+use tillside_engine::routing::{PlanOption, PlanQuery, options, plan};
 use tillside_proto::v1::{self, fulfillment_service_server::FulfillmentService};
 use tonic::{Request, Response, Status};
 
@@ -58,7 +58,7 @@ impl App {
                 candidates: if hold.wanted.lines.is_empty() {
                     Default::default()
                 } else {
-                    candidates(&self.plan_hold(hold))
+                    candidates(&self.options_of(hold))
                 },
                 hold_ms: hold.hold_ms,
                 checkout_revision: hold.checkout_revision,
@@ -74,7 +74,7 @@ impl App {
         Err(Rejection::Contended.into())
     }
 
-    fn plan_hold(&self, hold: &Hold<'_>) -> Plan {
+    fn options_of(&self, hold: &Hold<'_>) -> Vec<PlanOption> {
         // What the order holds now is its own: a shopper is never blocked by it.
         let own = self
             .state
@@ -92,12 +92,12 @@ impl App {
             now: self.now(),
             credit: own.as_deref(),
         };
-        let mut plan = plan(&self.state, &query);
+        let mut options = options(&self.state, &query);
         // A named store is taken whatever its distance, unless the caller gave a limit as well.
         if let (Some(_), Some(limit)) = (hold.only_store, hold.wanted.limit_mm) {
-            plan.options.retain(|option| option.distance_mm <= limit);
+            options.retain(|option| option.distance_mm <= limit);
         }
-        plan
+        options
     }
 
     fn reservation_of(&self, answer: &Answer) -> Result<Response<v1::Reservation>, Status> {
