@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::ids::{SkuId, StoreId};
 use crate::nearest::Candidates;
-use crate::product_stock::{Having, ProductStock};
+use crate::product_stock::{Having, Listed, ProductStock};
 use crate::reservation::Reservation;
 use crate::routing::credit_of;
 use crate::stock_table::StockTable;
@@ -63,58 +63,41 @@ impl<'a> BasketStock<'a> {
 
     /// Those of `stores` that may have everything; nobody else has.
     pub(crate) fn candidates<'s>(&'s self, stores: &'s [u64]) -> Candidates<'s> {
-        let mut candidates = Candidates::from(stores);
-        candidates.also = self.own(stores);
-        let mut shortest: Option<(&[StoreId], u32)> = None;
+        let mut candidates = Candidates {
+            also: self.own(stores),
+            ..Candidates::default()
+        };
+        let mut lists: SmallVec<[Listed<'_>; 8]> = SmallVec::new();
+        // What leaves least comes first: most stores are then passed after one look.
+        let mut sets: SmallVec<[(u32, &[u64]); 9]> = SmallVec::new();
         for product in &self.products {
             match product
                 .stock
                 .as_ref()
                 .map(|stock| stock.having(product.quantity))
             {
-                Some(Having::Many(set)) => candidates.sets.push(set),
-                Some(Having::Few(stores, positions)) => {
-                    if shortest.is_none_or(|(_, least)| positions.count_ones() < least.count_ones())
-                    {
-                        shortest = Some((stores, positions));
-                    }
+                Some(Having::Many(set, count)) => sets.push((count, set)),
+                Some(Having::Few(few)) => lists.push(few),
+                None => {
+                    candidates.named = Some(SmallVec::new());
+                    return candidates;
                 }
-                None => shortest = Some((&[], 0)),
             }
         }
-        if let Some((few, mut positions)) = shortest {
+        sets.sort_unstable_by_key(|(count, _)| *count);
+        candidates.sets.extend(sets.iter().map(|(_, set)| *set));
+        candidates.sets.push(stores);
+        lists.sort_unstable_by_key(|few| few.count());
+        if let Some((shortest, others)) = lists.split_first() {
             let mut named = SmallVec::new();
-            while positions != 0 {
-                let store = few[positions.trailing_zeros() as usize];
-                positions &= positions - 1;
-                if candidates.in_sets(store) && self.in_lists(store) {
+            for store in shortest.iter() {
+                if others.iter().all(|few| few.has(store)) && candidates.in_sets(store) {
                     named.push(store);
                 }
             }
             candidates.named = Some(named);
         }
         candidates
-    }
-
-    /// Whether a store may have those products that are in a few stores.
-    fn in_lists(&self, store: StoreId) -> bool {
-        self.products.iter().all(|product| {
-            match product
-                .stock
-                .as_ref()
-                .map(|stock| stock.having(product.quantity))
-            {
-                Some(Having::Few(stores, positions)) => {
-                    // All are compared, without a branch: faster than a search in so few.
-                    let found = stores.iter().zip(0u32..).fold(0u32, |found, (listed, at)| {
-                        found | u32::from(*listed == store) << at
-                    });
-                    found & positions != 0
-                }
-                Some(Having::Many(_)) => true,
-                None => false,
-            }
-        })
     }
 
     /// Whether a store has the whole quantity of the product at `at` in what is wanted.
@@ -149,15 +132,10 @@ impl<'a> BasketStock<'a> {
             };
             let mut candidates = Candidates::from(stores);
             match stock.having(product.quantity) {
-                Having::Many(set) => candidates.sets.push(set),
-                Having::Few(few, mut positions) => {
-                    while positions != 0 {
-                        let store = few[positions.trailing_zeros() as usize];
-                        positions &= positions - 1;
-                        if candidates.in_sets(store) {
-                            counts[store.0 as usize] += 1;
-                        }
-                    }
+                Having::Many(set, _) => candidates.sets.push(set),
+                Having::Few(few) => {
+                    let few = few.iter().filter(|store| candidates.in_sets(*store));
+                    few.for_each(|store| counts[store.0 as usize] += 1);
                     continue;
                 }
             }

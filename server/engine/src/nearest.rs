@@ -7,7 +7,6 @@
 //! it, whatever the place; the great-circle distance in whole millimetres and the retailer's id decide.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use dashmap::DashMap;
 use geo::Point;
@@ -51,7 +50,7 @@ struct CellList {
 
 /// Lists of the cells that were asked for, made on first use. They hold as long as no store moves.
 #[derive(Default)]
-pub struct CellLists(DashMap<(i16, i16), Arc<CellList>, FxBuildHasher>);
+pub struct CellLists(DashMap<(i16, i16), CellList, FxBuildHasher>);
 
 // Which lists were made depends on who asked, not on the state.
 impl std::fmt::Debug for CellLists {
@@ -71,11 +70,17 @@ impl CellLists {
         self.0.is_empty()
     }
 
-    fn of(&self, index: &StoreIndex, origin: Point<f64>) -> Option<Arc<CellList>> {
+    /// What `look` makes of the list of the cell that `origin` lies in; `None` where there are too many lists to make it.
+    fn look<R>(
+        &self,
+        index: &StoreIndex,
+        origin: Point<f64>,
+        look: impl FnOnce(&CellList) -> R,
+    ) -> Option<R> {
         let number = |degrees: f64| libm::floor(degrees * CELLS_PER_DEGREE) as i16;
         let cell = (number(origin.y()), number(origin.x()));
         if let Some(list) = self.0.get(&cell) {
-            return Some(Arc::clone(&list));
+            return Some(look(&list));
         }
         // The bound is soft: callers that make lists at the same time may each add one.
         if self.0.len() >= CELLS_MAX {
@@ -83,9 +88,10 @@ impl CellLists {
         }
         let middle = |number: i16| (f64::from(number) + 0.5) / CELLS_PER_DEGREE;
         let centre = Spot::new(Point::new(middle(cell.1), middle(cell.0)));
-        let list = Arc::new(CellList::build(index, centre));
-        self.0.insert(cell, Arc::clone(&list));
-        Some(list)
+        let list = CellList::build(index, centre);
+        let seen = look(&list);
+        self.0.insert(cell, list);
+        Some(seen)
     }
 }
 
@@ -156,8 +162,12 @@ impl Candidates<'_> {
         self.sets.iter().all(holds)
     }
 
-    /// Stores that are in all of the sets, ascending, until `look` breaks off.
-    fn each_in_sets<B>(&self, mut look: impl FnMut(StoreId) -> ControlFlow<B>) -> ControlFlow<B> {
+    /// Looks at the sets combined, some words at a time: (number of the first word, words). Where nothing is left there is
+    /// nothing to look at.
+    fn each_block<B>(
+        &self,
+        mut look: impl FnMut(usize, &[u64]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         let Some((first, others)) = self.sets.split_first() else {
             return ControlFlow::Continue(());
         };
@@ -175,15 +185,8 @@ impl Candidates<'_> {
                     *word &= other;
                 }
             }
-            if block.iter().fold(0, |any, word| any | word) == 0 {
-                continue;
-            }
-            for (word, at) in block.iter().zip(from..) {
-                let mut left = *word;
-                while left != 0 {
-                    look(StoreId(at as u32 * 64 + left.trailing_zeros()))?;
-                    left &= left - 1;
-                }
+            if block.iter().fold(0, |any, word| any | word) != 0 {
+                look(from, block)?;
             }
         }
         ControlFlow::Continue(())
@@ -194,24 +197,36 @@ impl Candidates<'_> {
         if let Some(named) = &self.named {
             return named.iter().copied().for_each(look);
         }
-        let _: ControlFlow<()> = self.each_in_sets(|store| {
-            look(store);
+        let _: ControlFlow<()> = self.each_block(|from, block| {
+            bits(from, block).for_each(&mut look);
             ControlFlow::Continue(())
         });
     }
 
-    /// Those of the sets where they are at most [`MEASURED_ALL`].
-    fn few(&self) -> Option<SmallVec<[StoreId; MEASURED_ALL]>> {
-        let mut few = SmallVec::new();
-        let whole = self.each_in_sets(|store| {
-            if few.len() == MEASURED_ALL {
+    /// Those of the sets, where they are at most [`MEASURED_ALL`].
+    fn few(&self, few: &mut SmallVec<[StoreId; MEASURED_ALL]>) -> bool {
+        let whole = self.each_block(|from, block| {
+            let more: u32 = block.iter().map(|word| word.count_ones()).sum();
+            if few.len() + more as usize > MEASURED_ALL {
                 return ControlFlow::Break(());
             }
-            few.push(store);
+            few.extend(bits(from, block));
             ControlFlow::Continue(())
         });
-        whole.is_continue().then_some(few)
+        whole.is_continue()
     }
+}
+
+/// The stores of some words, the first of which has number `from`.
+fn bits(from: usize, block: &[u64]) -> impl Iterator<Item = StoreId> {
+    block.iter().zip(from..).flat_map(|(word, at)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (bit < u64::BITS).then_some(StoreId(at as u32 * u64::BITS + bit))
+        })
+    })
 }
 
 /// A candidate and how far it is, by chord.
@@ -234,7 +249,8 @@ struct Best {
 }
 
 impl Best {
-    fn none(count: usize, limit: f64) -> Best {
+    fn none(count: usize, limit_mm: u64) -> Best {
+        let limit = chord_limit(limit_mm);
         Best {
             count,
             found: SmallVec::new(),
@@ -336,25 +352,19 @@ pub fn nearest(
     count: usize,
     accept: impl FnMut(StoreId) -> bool,
 ) -> SmallVec<[Near; 4]> {
-    let nobody = candidates
-        .named
-        .as_ref()
-        .is_some_and(|named| named.is_empty());
-    if count == 0 || nobody && candidates.also.is_none() {
-        return SmallVec::new();
-    }
-    let few = match candidates.named {
-        Some(_) => None,
-        None => candidates.few(),
+    let mut gathered = SmallVec::new();
+    let few: Option<&[StoreId]> = match &candidates.named {
+        Some(named) => Some(named),
+        None => candidates.few(&mut gathered).then_some(&gathered),
     };
-    if candidates.also.is_none() && few.as_ref().is_some_and(|few| few.is_empty()) {
+    let nobody = few.is_some_and(|few| few.is_empty()) && candidates.also.is_none();
+    if count == 0 || nobody {
         return SmallVec::new();
     }
-    let limit = chord_limit(limit_mm);
     let mut search = Search {
         index,
         from: Spot::new(origin),
-        best: Best::none(count, limit),
+        best: Best::none(count, limit_mm),
         accept,
     };
     let others = |store: &StoreId| candidates.also != Some(*store);
@@ -362,16 +372,18 @@ pub fn nearest(
         .also
         .into_iter()
         .for_each(|store| search.consider(store));
-    if let Some(few) = candidates.named.as_deref().or(few.as_deref()) {
+    if let Some(few) = few {
         few.iter()
             .copied()
             .filter(others)
             .for_each(|store| search.consider(store));
         return search.decided(limit_mm);
     }
-    let list = index.lists().of(index, origin);
-    if !list.is_some_and(|list| search.walk(&list, candidates)) {
-        search.best = Best::none(count, limit);
+    let walked = index
+        .lists()
+        .look(index, origin, |list| search.walk(list, candidates));
+    if walked != Some(true) {
+        search.best = Best::none(count, limit_mm);
         candidates
             .also
             .into_iter()

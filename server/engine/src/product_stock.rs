@@ -34,6 +34,8 @@ pub struct FewStores {
     levels: Vec<StockLevel>,
     /// Positions that have at least each of [`QUANTITIES`], a bit each.
     having: [u32; QUANTITIES.len()],
+    /// A bit for every last six bits of a store's number: what is not in it is not on the list.
+    endings: u64,
 }
 
 /// Levels of a product that is in many stores.
@@ -42,6 +44,8 @@ pub struct ManyStores {
     words: Vec<Word>,
     /// Stores that have at least each of [`QUANTITIES`], a bit each; each as long as `words`.
     having: [Vec<u64>; QUANTITIES.len()],
+    /// How many stores are in each of them.
+    counts: [u32; QUANTITIES.len()],
 }
 
 /// The levels of 64 stores.
@@ -56,10 +60,46 @@ struct Word {
 /// Where the stores that may have a quantity are known: those that are not in it have less.
 #[derive(Clone, Copy, Debug)]
 pub enum Having<'a> {
-    /// Ascending, and which positions count.
-    Few(&'a [StoreId], u32),
-    /// A bit each by store number; what lies beyond its end is none.
-    Many(&'a [u64]),
+    /// Named one by one.
+    Few(Listed<'a>),
+    /// A bit each by store number, and how many they are; what lies beyond the end is none.
+    Many(&'a [u64], u32),
+}
+
+/// Some stores of a short list.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Ascending.
+    stores: &'a [StoreId],
+    /// Which of them count, a bit each.
+    positions: u32,
+    endings: u64,
+}
+
+impl Listed<'_> {
+    /// How many count.
+    pub fn count(self) -> u32 {
+        self.positions.count_ones()
+    }
+
+    /// Those that count, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = StoreId> {
+        let mut left = self.positions;
+        std::iter::from_fn(move || {
+            let store = *self.stores.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(store)
+        })
+    }
+
+    /// Whether a store counts.
+    pub fn has(self, store: StoreId) -> bool {
+        self.endings >> (store.0 % u64::BITS) & 1 == 1
+            && self
+                .stores
+                .binary_search(&store)
+                .is_ok_and(|at| self.positions >> at & 1 == 1)
+    }
 }
 
 impl Default for ProductStock {
@@ -127,8 +167,12 @@ impl ProductStock {
     pub fn having(&self, quantity: i64) -> Having<'_> {
         let at = known(quantity).unwrap_or(0);
         match self {
-            ProductStock::Few(few) => Having::Few(&few.stores, few.having[at]),
-            ProductStock::Many(many) => Having::Many(&many.having[at]),
+            ProductStock::Few(few) => Having::Few(Listed {
+                stores: &few.stores,
+                positions: few.having[at],
+                endings: few.endings,
+            }),
+            ProductStock::Many(many) => Having::Many(&many.having[at], many.counts[at]),
         }
     }
 
@@ -149,9 +193,9 @@ impl ProductStock {
     /// Asks memory for what [`Self::having`] will answer.
     pub(crate) fn ask_having(&self, quantity: i64) {
         match self.having(quantity) {
-            Having::Few(stores, _) => stores.first().into_iter().for_each(prefetch::value),
+            Having::Few(few) => few.stores.first().into_iter().for_each(prefetch::value),
             // The rest of a long one is fetched by the processor itself, which sees that it is read in order.
-            Having::Many(words) => words.iter().step_by(8).take(4).for_each(prefetch::value),
+            Having::Many(words, _) => words.iter().step_by(8).take(4).for_each(prefetch::value),
         }
     }
 
@@ -219,6 +263,7 @@ impl FewStores {
                 make_room(&mut self.stores);
                 make_room(&mut self.levels);
                 self.stores.insert(at, store);
+                self.endings |= 1 << (store.0 % u64::BITS);
                 self.levels.insert(at, StockLevel::default());
                 for set in &mut self.having {
                     let before = *set & ((1 << at) - 1);
@@ -261,6 +306,8 @@ impl ManyStores {
         for (set, is_in) in crossed(before, level.available_online()) {
             let word = &mut self.having[set][at];
             *word = *word & !(1 << bit) | u64::from(is_in) << bit;
+            let count = &mut self.counts[set];
+            *count = if is_in { *count + 1 } else { *count - 1 };
         }
         (changed, !there)
     }
@@ -274,13 +321,19 @@ mod tests {
 
     fn stores_of(having: Having<'_>) -> Vec<u32> {
         match having {
-            Having::Few(stores, positions) => (0..stores.len())
-                .filter(|at| positions >> at & 1 == 1)
-                .map(|at| stores[at].0)
-                .collect(),
-            Having::Many(words) => (0..words.len() as u32 * WORD)
-                .filter(|n| words[(n / WORD) as usize] >> (n % WORD) & 1 == 1)
-                .collect(),
+            Having::Few(few) => {
+                let stores: Vec<u32> = few.iter().map(|store| store.0).collect();
+                let has: Vec<u32> = (0..3_000).filter(|n| few.has(StoreId(*n))).collect();
+                assert_eq!((stores.len(), &stores), (few.count() as usize, &has));
+                stores
+            }
+            Having::Many(words, count) => {
+                let stores: Vec<u32> = (0..words.len() as u32 * WORD)
+                    .filter(|n| words[(n / WORD) as usize] >> (n % WORD) & 1 == 1)
+                    .collect();
+                assert_eq!(stores.len(), count as usize);
+                stores
+            }
         }
     }
 
