@@ -14,6 +14,7 @@ pub mod calls;
 pub mod clerk;
 pub mod histories;
 pub mod raw;
+pub mod reference;
 pub mod shelf;
 pub mod small_world;
 pub mod worlds;

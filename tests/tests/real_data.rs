@@ -7,84 +7,32 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use tillside_proto::v1;
 use tillside_proto::v1::customer_service_client::CustomerServiceClient;
 use tillside_proto::v1::fulfillment_service_client::FulfillmentServiceClient;
 use tillside_proto::v1::operations_service_client::OperationsServiceClient;
+use tillside_tests::reference::{Answer, Query, in_reference_words, queries};
 use tillside_tests::worlds::{complete_journey, italian_outlets, reference_hash};
-use tillside_tests::{Server, read_csv, shared_data, tillside};
+use tillside_tests::{Server, shared_data, tillside};
 use tonic::transport::Channel;
 
 /// A moment after everything in the files, so that two runs answer the same.
 const NOW: &str = "2018-01-01T12:00:00Z";
 
-/// A line of the reference's queries.
-struct Query {
-    id: String,
-    location: v1::LatLng,
-    lines: Vec<v1::FulfillmentLine>,
-    max_distance_meters: f64,
-}
-
-/// What the reference answers: status, store, millimetres.
-type Expected = (String, String, u64);
-
-/// The reference's Italian queries on few products, with what it answers: (status, store, millimetres).
-fn reference_queries(folder: &Path) -> Result<Vec<(Query, Expected)>> {
-    let reference = folder.join("../reference");
-    let mut answers = std::collections::HashMap::new();
-    for row in read_csv(&reference.join("bopis_answers_dev.csv"))?.records() {
-        let row = row?;
-        answers.insert(
-            row[0].to_owned(),
-            (
-                row[2].to_owned(),
-                row[3].to_owned(),
-                row[4].parse().unwrap_or(0),
-            ),
-        );
-    }
-    let all: Vec<Value> =
-        serde_json::from_reader(fs::File::open(reference.join("bopis_queries_dev.json"))?)?;
+/// The reference's Italian queries on few products, with what it answers.
+fn reference_queries(data: &Path) -> Result<Vec<(Query, Answer)>> {
     let mut chosen = Vec::new();
     let mut skus = BTreeSet::new();
-    for query in all
-        .iter()
-        .filter(|q| q["set"] == "it" && q["category"] != "invalid_or_edge")
-    {
-        let lines = query["lines"].as_array().context("lines")?;
-        let own: BTreeSet<u64> = lines.iter().filter_map(|l| l["sku"].as_u64()).collect();
+    for (query, answer) in queries(data)? {
+        if query.set != "it" || query.category == "invalid_or_edge" {
+            continue;
+        }
+        let own: BTreeSet<u64> = query.around().skus.into_iter().collect();
         // Each product costs 15,000 stock rows: a dozen queries of every kind are enough here.
         if skus.union(&own).count() > 40 {
             continue;
         }
         skus.extend(own);
-        let line = |l: &Value| v1::FulfillmentLine {
-            line_id: String::new(),
-            sku: l["sku"].to_string(),
-            quantity: l["qty"].as_i64().map(|q| v1::Quantity {
-                thousandths: q * 1000,
-                unit: 0,
-            }),
-        };
-        let number = |key: &str| {
-            query[key]
-                .as_f64()
-                .with_context(|| format!("{key} of {query}"))
-        };
-        let id = query["query_id"].as_str().context("query_id")?.to_owned();
-        let answer = answers.get(&id).context("an answer")?.clone();
-        let location = v1::LatLng {
-            latitude: number("lat")?,
-            longitude: number("lon")?,
-        };
-        let query = Query {
-            id,
-            location,
-            lines: lines.iter().map(line).collect(),
-            max_distance_meters: number("max_km")? * 1000.0,
-        };
         chosen.push((query, answer));
     }
     Ok(chosen)
@@ -127,31 +75,6 @@ async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
         .plan_fulfillment(request)
         .await?
         .into_inner())
-}
-
-/// (status, store, millimetres) in the reference's words.
-fn in_reference_words(plan: &v1::FulfillmentPlan) -> Expected {
-    let millimetres = |meters: f64| (meters * 1e3).round() as u64;
-    match plan.outcome() {
-        v1::PlanOutcome::Matched => {
-            let leg = &plan.options[0].legs[0];
-            (
-                "OK".into(),
-                leg.store_id.clone(),
-                millimetres(leg.distance_meters),
-            )
-        }
-        v1::PlanOutcome::Partial => {
-            let best = &plan.partial_options[0];
-            (
-                "PARTIAL".into(),
-                best.store_id.clone(),
-                millimetres(best.distance_meters),
-            )
-        }
-        v1::PlanOutcome::NoStock => ("NO_STOCK".into(), String::new(), 0),
-        _ => ("NO_STORE_IN_RANGE".into(), String::new(), 0),
-    }
 }
 
 async fn info(channel: &Channel) -> Result<v1::ServerInfo> {
@@ -233,8 +156,7 @@ async fn complete_journey_and_the_italian_outlets_come_in_whole_and_survive_a_ki
 
     let mut wrong = Vec::new();
     for (query, expect) in &queries {
-        let got = in_reference_words(&plan(&channel, query).await?);
-        // The reference names a store for OK and PARTIAL only.
+        let got = in_reference_words(query, &plan(&channel, query).await?);
         if got != *expect {
             wrong.push(format!("{}: {got:?}, expected {expect:?}", query.id));
         }
