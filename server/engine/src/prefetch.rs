@@ -95,6 +95,17 @@ pub fn row<K: Eq + Hash, V>(table: &Table<K, V>, key: &K) {
     line(place.wrapping_add(1).cast::<u8>().wrapping_sub(1));
 }
 
+/// Asks for all of a value that is longer than a line of the cache.
+pub fn whole<T>(value: &T) {
+    const LINE: usize = 64;
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of::<T>()).step_by(LINE) {
+        line(start.wrapping_add(at));
+    }
+    // It may begin in the middle of a line.
+    line(start.wrapping_add(size_of::<T>().saturating_sub(1)));
+}
+
 /// Asks for a value behind a pointer.
 pub fn value<T>(value: &T) {
     line(std::ptr::from_ref(value).cast());

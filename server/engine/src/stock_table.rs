@@ -76,7 +76,7 @@ impl StockTable {
 
     /// Asks memory for a product that [`Self::product`] will be asked for.
     pub(crate) fn ask_product(&self, sku: SkuId) {
-        self.slot(sku).into_iter().for_each(prefetch::value);
+        self.slot(sku).into_iter().for_each(prefetch::whole);
     }
 
     /// A level.
@@ -98,7 +98,7 @@ impl StockTable {
             return;
         };
         if step == Step::Product {
-            return prefetch::value(slot);
+            return prefetch::whole(slot);
         }
         read(slot).ask(store, step == Step::Level);
     }
