@@ -36,7 +36,10 @@ async fn serve(data: &Path, state: &Path, set: &str, asked: &[Around]) -> Result
     let flags = ["--simulated-clock", START, "--log-level", "warn"];
     let server = Server::start(state, &flags)?;
     let path = import.path().to_string_lossy().into_owned();
-    let (code, summary) = tillside(&server, &["import", &path])?;
+    let rejects = import.path().join("rejects.csv");
+    let rejects = rejects.to_string_lossy().into_owned();
+    let import = ["import", &path, "--rejects", &rejects];
+    let (code, summary) = tillside(&server, &import)?;
     ensure!(code == 0, "import: exit code {code}: {summary}");
     println!("{set}: {rows} stock rows");
     Ok(server)
