@@ -89,6 +89,10 @@ async fn what_was_acknowledged_survives_kills_at_random_instants() -> Result<()>
             .cycle(server, cycle)
             .await
             .with_context(|| format!("seed {seed}, cycle {cycle}"))?;
+        if cycle % CYCLES == 0 {
+            let seconds = began.elapsed().as_secs();
+            println!("{cycle} of {cycles} cycles after {seconds} s");
+        }
     }
     let channel = server.channel().await?;
     let all: Vec<String> = world.books.reservations.keys().cloned().collect();
