@@ -84,6 +84,7 @@ pub fn reserve(world: &World, numbers: &mut Numbers, order: u64) -> Command {
         candidates,
         hold_ms: 900_000,
         checkout_revision: None,
+        sought: None,
     })
 }
 

@@ -190,6 +190,7 @@ fn store_put(i: u32) -> Event {
         town: "".into(),
         province: "".into(),
         country: "IT".into(),
+        patience: Default::default(),
         version: Sequence(1),
     };
     Event::StorePut {

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::disk::Storage;
 use crate::profile_cache::ProfileCache;
 use crate::profile_reads::{ColdProfiles, ReadError};
+use crate::reservation_feed::ReservationFeed;
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
 use crate::server::Digester;
 
@@ -49,6 +50,8 @@ pub struct App {
     pub state: Arc<State>,
     /// The one writer.
     pub sequencer: SequencerHandle,
+    /// Wakes whoever follows a store's reservations.
+    pub feed: Arc<ReservationFeed>,
     /// The time.
     pub clock: Clock,
     /// How identifiers and barcodes are read.

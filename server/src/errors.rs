@@ -134,6 +134,15 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
         Rejection::ReservationEnded(state) => {
             of(Code::FailedPrecondition, "RESERVATION_ENDED").with("state", state)
         }
+        Rejection::UnknownOrder { order_id } => of(Code::NotFound, "UNKNOWN_ORDER")
+            .at("order_id")
+            .with("order_id", order_id),
+        Rejection::WrongState { state, .. } => {
+            of(Code::FailedPrecondition, "RESERVATION_WRONG_STATE").with("state", state)
+        }
+        Rejection::PickupCodeWrong => {
+            of(Code::FailedPrecondition, "PICKUP_CODE_MISMATCH").at("pickup_code")
+        }
         Rejection::CountTooOld(_) => of(Code::FailedPrecondition, "COUNT_TOO_OLD").at("as_of_time"),
         Rejection::CountInFuture => of(Code::InvalidArgument, "INVALID_FIELD").at("as_of_time"),
         Rejection::RequestIdReused => {

@@ -55,6 +55,15 @@ mutations! {
     ReserveFulfillmentRequest => "FulfillmentService/ReserveFulfillment",
     ConfirmReservationRequest => "FulfillmentService/ConfirmReservation",
     ReleaseReservationRequest => "FulfillmentService/ReleaseReservation",
+    ExtendReservationRequest => "FulfillmentService/ExtendReservation",
+    AcknowledgePickRequest => "FulfillmentService/AcknowledgePick",
+    StartPickingRequest => "FulfillmentService/StartPicking",
+    MarkReadyForPickupRequest => "FulfillmentService/MarkReadyForPickup",
+    ReportPickExceptionRequest => "FulfillmentService/ReportPickException",
+    ConfirmHandoverRequest => "FulfillmentService/ConfirmHandover",
+    MarkShippedRequest => "FulfillmentService/MarkShipped",
+    CancelOrderRequest => "FulfillmentService/CancelOrder",
+    ConfirmPutBackRequest => "FulfillmentService/ConfirmPutBack",
     EvaluateCheckoutRequest => "CheckoutService/EvaluateCheckout",
     CloseCheckoutRequest => "CheckoutService/CloseCheckout",
 }
@@ -94,6 +103,7 @@ mod tests {
         let confirm = |request_id: &str, id: &str| v1::ConfirmReservationRequest {
             request_id: request_id.into(),
             reservation_id: id.into(),
+            ..Default::default()
         };
         let release = v1::ReleaseReservationRequest {
             request_id: "a".into(),

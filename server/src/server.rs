@@ -31,6 +31,7 @@ use crate::gate::{Gate, Phase};
 use crate::grpc::Always;
 use crate::http::{self, Pages};
 use crate::profile_reads::ColdProfiles;
+use crate::reservation_feed::ReservationFeed;
 use crate::sequencer::{self, SequencerOptions, SequencerThread};
 use crate::{keys, retention, telemetry};
 
@@ -350,6 +351,7 @@ impl Opened {
         let profiles: Arc<dyn Profiles> = Arc::new(self.log.profiles());
         let limited = self.state.residency.is_limited();
         let cold = limited.then(|| ColdProfiles::start(&profiles).map(Arc::new));
+        let feed: Arc<ReservationFeed> = Arc::default();
         let options = SequencerOptions {
             profiles: limited.then_some(profiles),
             interactive_queue: config.interactive_queue_max,
@@ -359,6 +361,7 @@ impl Opened {
                 points_per_currency_unit: config.points_per_currency_unit,
             },
             room,
+            feed: Arc::clone(&feed),
             ..SequencerOptions::default()
         };
         let (sequencer, thread) = sequencer::start(
@@ -372,6 +375,7 @@ impl Opened {
             cold: cold.transpose()?,
             state: self.state,
             sequencer,
+            feed,
             clock,
             reading: Arc::new(self.reading),
             about: self.about,

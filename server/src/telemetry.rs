@@ -142,6 +142,7 @@ fn install() -> Result<PrometheusHandle, String> {
         "Requests answered with the first answer, because their id was answered before."
     );
     describe_profiles();
+    crate::promise::describe();
     crate::disk::describe();
     Ok(handle)
 }

@@ -53,6 +53,7 @@ fn catalog() -> [Command; 2] {
         town: "".into(),
         province: "".into(),
         country: "IT".into(),
+        patience: Default::default(),
         version: Sequence(0),
     };
     let product = Product {
@@ -109,6 +110,7 @@ fn reserve(order: &str) -> Command {
         .collect(),
         hold_ms: 60_000,
         checkout_revision: None,
+        sought: None,
     })
 }
 

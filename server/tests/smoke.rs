@@ -420,6 +420,7 @@ async fn a_basket_is_held_at_the_nearest_store_once() {
     let confirm = v1::ConfirmReservationRequest {
         request_id: id(23),
         reservation_id: own.reservation_id.clone(),
+        ..Default::default()
     };
     let confirmed = fulfillment
         .confirm_reservation(confirm)

@@ -646,6 +646,7 @@ impl Tour {
             let request = v1::ConfirmReservationRequest {
                 request_id: self.request_id(),
                 reservation_id: id.clone(),
+                ..Default::default()
             };
             let _: v1::Reservation = self
                 .change("FulfillmentService/ConfirmReservation", &request)

@@ -201,6 +201,7 @@ impl Clerk {
             (0..15, Some(reservation_id)) => Call::Confirm(v1::ConfirmReservationRequest {
                 request_id: self.fresh_id("confirm"),
                 reservation_id,
+                ..Default::default()
             }),
             (15..27, Some(reservation_id)) => Call::Release(v1::ReleaseReservationRequest {
                 request_id: self.fresh_id("release"),

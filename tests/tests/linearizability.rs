@@ -141,6 +141,7 @@ impl Remote {
                 let request = v1::ConfirmReservationRequest {
                     request_id,
                     reservation_id,
+                    ..Default::default()
                 };
                 let confirmed = fulfillment.confirm_reservation(sent.request(request));
                 confirmed.await.map(done)

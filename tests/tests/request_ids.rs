@@ -135,6 +135,7 @@ async fn callers_with_the_same_id_have_one_effect_and_one_answer() -> Result<()>
         let call = Call::Confirm(v1::ConfirmReservationRequest {
             request_id: id("confirm"),
             reservation_id: held.reservation_id,
+            ..Default::default()
         });
         one(&call, all_at_once(&channels, &call).await?)?;
         let call = Call::Enrol(Box::new(v1::CreateCustomerRequest {

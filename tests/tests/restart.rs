@@ -215,6 +215,7 @@ async fn a_hold_expires_at_its_very_second_and_its_stock_is_free() -> Result<()>
     let request = v1::ConfirmReservationRequest {
         request_id: "c1".into(),
         reservation_id: held.reservation_id,
+        ..Default::default()
     };
     let refused = fulfillment
         .confirm_reservation(request)

@@ -141,6 +141,7 @@ impl Day {
             "COMMIT" => Call::Confirm(v1::ConfirmReservationRequest {
                 request_id,
                 reservation_id: id(),
+                ..Default::default()
             }),
             "RELEASE" => Call::Release(v1::ReleaseReservationRequest {
                 request_id,

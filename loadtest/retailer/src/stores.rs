@@ -114,7 +114,7 @@ impl Shop {
             town: self.place.town.to_owned(),
             province: self.place.province.to_owned(),
             country_code: "IT".to_owned(),
-            etag: String::new(),
+            ..Default::default()
         }
     }
 

@@ -20,6 +20,7 @@ use crate::ids::{
     BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
 };
 use crate::offer::{Offer, OutcomeType};
+use crate::order_index::OrderIndex;
 use crate::profile::Purchase;
 use crate::reservation::{Reservation, ReservationState};
 use crate::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, StoreRef};
@@ -212,7 +213,9 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
                 .change(cell, |level| level.set_count(*on_hand, *safety, *as_of));
             touched.cells.insert(cell);
         }
-        Event::ReservationHeld { reservation } => hold(state, reservation, touched),
+        Event::ReservationHeld { reservation } | Event::ReservationPut { reservation } => {
+            put_reservation(state, Arc::clone(reservation), touched);
+        }
         Event::ReservationConfirmed { id } => {
             change_reservation(state, *id, ctx, touched, |r| {
                 r.state = ReservationState::Confirmed
@@ -485,22 +488,6 @@ fn quarantine(state: &State, sale: &Sale, index: usize, sequence: Sequence, touc
     touched.quarantine.push(key);
 }
 
-fn hold(state: &State, reservation: &Arc<Reservation>, touched: &mut Touched) {
-    let id = reservation.id;
-    state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
-    for line in &reservation.lines {
-        let cell = CellKey::new(line.sku, reservation.store);
-        state
-            .stock
-            .change(cell, |level| level.reserved += line.held);
-        touched.cells.insert(cell);
-    }
-    lock(&state.timers).insert((reservation.expire, Timer::Reservation(id)));
-    state.orders.insert(Arc::clone(&reservation.order_id), id);
-    state.reservations.insert(id, Arc::clone(reservation));
-    touched.reservations.insert(id);
-}
-
 fn end(reservation: &mut Reservation, state: ReservationState) {
     reservation.state = state;
     reservation.lines.iter_mut().for_each(|line| line.held = 0);
@@ -527,8 +514,6 @@ fn settle(
     });
 }
 
-/// Takes the reservation's lines out of the levels, changes it, and puts in what it holds then. So the levels always
-/// hold the sum over reservations, whatever the transition.
 fn change_reservation(
     state: &State,
     id: ReservationId,
@@ -542,26 +527,51 @@ fn change_reservation(
     let mut changed = Reservation::clone(&current);
     change(&mut changed);
     changed.version = ctx.seq;
-    book(state, &current, -1, touched);
-    book(state, &changed, 1, touched);
-    if changed.state != ReservationState::Held {
-        lock(&state.timers).remove(&(current.expire, Timer::Reservation(id)));
+    put_reservation(state, Arc::new(changed), touched);
+}
+
+/// Takes what the reservation held before out of the levels, and puts in what it holds now. So the levels always hold the
+/// sum over reservations, whatever the transition; timers and indexes follow the same way.
+fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) {
+    let id = new.id;
+    let old = state.reservation(id);
+    if let Some(old) = &old {
+        book(state, old, -1, touched);
+    } else {
+        state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
+        let superseded = state.orders.insert(Arc::clone(&new.order_id), id);
+        if let Some(superseded) = superseded {
+            lock(&state.order_index).superseded(&new.order_id, superseded);
+        }
     }
-    if let Some(due) = changed.forgotten_at() {
-        lock(&state.timers).insert((due, Timer::EndedReservation(id)));
+    book(state, &new, 1, touched);
+    let (before, after) = (old.as_ref().and_then(|r| r.timer()), new.timer());
+    if before != after {
+        let mut timers = lock(&state.timers);
+        before.map(|timer| timers.remove(&timer));
+        after.map(|timer| timers.insert(timer));
     }
-    state.reservations.insert(id, Arc::new(changed));
+    lock(&state.order_index).put(old.as_deref(), &new);
+    state.reservations.insert(id, new);
     touched.reservations.insert(id);
 }
 
-/// Removes an ended reservation. Its order, if nothing came after, starts anew with the next hold.
+/// Removes an ended reservation. Its order goes on with the one before, if that is still here, or starts anew.
 fn forget(state: &State, id: ReservationId, touched: &mut Touched) {
     if let Some((_, old)) = state.reservations.remove(&id) {
-        state
+        let mut index = lock(&state.order_index);
+        index.forget(&old);
+        let latest = state
             .orders
             .remove_if(&old.order_id, |_, latest| *latest == id);
-        if let Some(due) = old.forgotten_at() {
-            lock(&state.timers).remove(&(due, Timer::EndedReservation(id)));
+        if let Some((order, _)) = latest
+            && let Some(earlier) = index.revive(&order)
+        {
+            state.orders.insert(order, earlier);
+        }
+        drop(index);
+        if let Some(timer) = old.timer() {
+            lock(&state.timers).remove(&timer);
         }
     }
     touched.reservations.insert(id);
@@ -572,10 +582,8 @@ fn book(state: &State, reservation: &Reservation, sign: i64, touched: &mut Touch
         let cell = CellKey::new(line.sku, reservation.store);
         state.stock.change(cell, |level| match reservation.state {
             ReservationState::Held => level.reserved += sign * line.held,
-            ReservationState::Confirmed => level.committed += sign * line.held,
-            ReservationState::Fulfilled
-            | ReservationState::Released
-            | ReservationState::Expired => {}
+            committed if committed.is_committed() => level.committed += sign * line.held,
+            _ => {}
         });
         touched.cells.insert(cell);
     }
@@ -586,20 +594,21 @@ impl State {
     pub fn rebuild_derived(&self) {
         let mut timers = lock(&self.timers);
         timers.clear();
-        let mut latest: Vec<(Arc<str>, ReservationId)> = Vec::new();
+        let mut of_orders: Vec<(Arc<str>, ReservationId)> = Vec::new();
+        let mut index = OrderIndex::default();
         for entry in &self.reservations {
-            if entry.state == ReservationState::Held {
-                timers.insert((entry.expire, Timer::Reservation(entry.id)));
-            }
-            if let Some(due) = entry.forgotten_at() {
-                timers.insert((due, Timer::EndedReservation(entry.id)));
-            }
-            latest.push((Arc::clone(&entry.order_id), entry.id));
+            timers.extend(entry.timer());
+            index.put(None, &entry);
+            of_orders.push((Arc::clone(&entry.order_id), entry.id));
         }
-        for (order, id) in latest {
-            let mut current = self.orders.entry(order).or_insert(id);
-            *current = (*current).max(id);
+        // Numbers grow, so the last one of an order is its latest.
+        of_orders.sort_unstable_by_key(|(_, id)| *id);
+        for (order, id) in of_orders {
+            if let Some(earlier) = self.orders.insert(Arc::clone(&order), id) {
+                index.superseded(&order, earlier);
+            }
         }
+        *lock(&self.order_index) = index;
         for entry in &self.checkouts {
             timers.insert((
                 entry.expire,

@@ -35,6 +35,15 @@ pub struct OpeningInterval {
     pub close_minute: u16,
 }
 
+/// How long a store's orders may wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Milliseconds of opening time the store has to acknowledge an order, counted from its next opening; `None`: for ever.
+    pub acknowledge_ms: Option<i64>,
+    /// Milliseconds that ready goods wait for the customer after their pickup window; `None`: for ever.
+    pub no_show_ms: Option<i64>,
+}
+
 /// A store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
@@ -56,11 +65,30 @@ pub struct Store {
     pub province: Arc<str>,
     /// ISO country.
     pub country: Arc<str>,
+    /// How long its orders may wait.
+    pub patience: Patience,
     /// Sequence of the last change.
     pub version: Sequence,
 }
 
 impl Store {
+    /// Until when an order confirmed at `now` has to be acknowledged: the time runs only from when somebody is there.
+    pub fn acknowledge_by(&self, now: Time) -> Option<Time> {
+        let patience = self.patience.acknowledge_ms?;
+        let opens = self
+            .next_opening(now)
+            .flatten()
+            .map_or(now, |(open, _)| open);
+        Some(opens.max(now).plus_ms(patience))
+    }
+
+    /// When ready goods are given up.
+    pub fn no_show_at(&self, ready: Time, window: Option<(Time, Time)>) -> Option<Time> {
+        let patience = self.patience.no_show_ms?;
+        let until = window.map_or(ready, |(_, end)| end.max(ready));
+        Some(until.plus_ms(patience))
+    }
+
     /// The zone's IANA name.
     pub fn time_zone_name(&self) -> &str {
         self.time_zone.iana_name().unwrap_or("UTC")
@@ -158,6 +186,7 @@ mod tests {
             town: "".into(),
             province: "".into(),
             country: "IT".into(),
+            patience: Patience::default(),
             version: Sequence(1),
         }
     }
@@ -218,6 +247,41 @@ mod tests {
             &[(7, 150, 600)],
             "2026-10-24T20:00:00Z",
             Some(("2026-10-25T00:30:00Z", "2026-10-25T09:00:00Z")),
+        );
+    }
+
+    #[test]
+    fn a_store_has_its_time_from_its_opening_and_the_customer_from_the_window() {
+        let mut store = store("Europe/Rome", &[(1, 510, 1200)]);
+        let (sunday, monday) = (time("2026-11-22T21:00:00Z"), time("2026-11-23T10:00:00Z"));
+        assert_eq!(
+            (store.acknowledge_by(sunday), store.no_show_at(monday, None)),
+            (None, None)
+        );
+        store.patience = Patience {
+            acknowledge_ms: Some(1_800_000),
+            no_show_ms: Some(3_600_000),
+        };
+        assert_eq!(
+            store.acknowledge_by(sunday),
+            Some(time("2026-11-23T08:00:00Z"))
+        );
+        assert_eq!(
+            store.acknowledge_by(monday),
+            Some(time("2026-11-23T10:30:00Z"))
+        );
+        assert_eq!(
+            store.no_show_at(monday, None),
+            Some(time("2026-11-23T11:00:00Z"))
+        );
+        let window = |end| Some((time("2026-11-23T07:30:00Z"), time(end)));
+        assert_eq!(
+            store.no_show_at(monday, window("2026-11-23T19:00:00Z")),
+            Some(time("2026-11-23T20:00:00Z"))
+        );
+        assert_eq!(
+            store.no_show_at(monday, window("2026-11-23T09:00:00Z")),
+            Some(time("2026-11-23T11:00:00Z"))
         );
     }
 

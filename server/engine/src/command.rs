@@ -10,6 +10,8 @@ use crate::catalog::{Product, Store};
 use crate::customer::{Consent, Contacts, KnownIdentifier};
 use crate::ids::{BusinessKey, IdentifierHash, ReservationId, SkuId, StoreId};
 use crate::offer::{OfferTerms, OutcomeType};
+use crate::order::Sought;
+use crate::order_command::OrderCommand;
 use crate::reservation::CheckoutResult;
 use crate::sale::SaleKind;
 use crate::state::State;
@@ -56,6 +58,13 @@ pub enum Command {
     Ingest(Box<Ingest>),
     /// A timer is due (made by the sequencer only).
     Timer(Timer),
+    /// A step of an order after its hold.
+    Order(Box<OrderCommand>),
+    /// End an order, however far it is.
+    CancelOrder {
+        /// Which.
+        order_id: Arc<str>,
+    },
 }
 
 /// A product as it was put: the category still a path.
@@ -224,12 +233,14 @@ pub struct Reserve {
     pub hold_ms: i64,
     /// Where the hold belongs to a checkout: its revision (and `order_id` is the checkout_id).
     pub checkout_revision: Option<i64>,
+    /// Where the candidates were looked for; `None`: not known, and no other store can be found later.
+    pub sought: Option<Sought>,
 }
 
 /// A timer of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// A hold may have run out.
+    /// A hold may have run out, a store may not have acknowledged an order, or a customer may not have come.
     Reservation(ReservationId),
     /// A closed checkout may be forgotten.
     Checkout(Arc<str>),

@@ -3,8 +3,11 @@
 
 mod catalog;
 mod customers;
+mod handover;
 mod ingest;
 mod offers;
+mod orders;
+mod pick_exceptions;
 mod reservations;
 mod stock;
 
@@ -16,6 +19,7 @@ use crate::ctx::Ctx;
 use crate::event::Event;
 use crate::identity::IndexKey;
 use crate::ids::{SkuId, StoreId};
+use crate::order_command::Terms;
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::state::State;
@@ -59,16 +63,20 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
         }
         Command::SetStockCount(count) => stock::count(state, count, count.as_of, ctx),
         Command::Reserve(reserve) => reservations::reserve(state, reserve, ctx),
-        Command::ConfirmReservation(id) => reservations::confirm(state, *id, ctx),
+        Command::ConfirmReservation(id) => {
+            orders::confirm(state, rules, *id, &Terms::default(), ctx)
+        }
         Command::ReleaseReservation(id) => reservations::release(state, *id, ctx),
         Command::CloseCheckout {
             checkout_id,
             result,
-        } => reservations::close_checkout(state, checkout_id, *result, ctx),
+        } => reservations::close_checkout(state, rules, checkout_id, *result, ctx),
         Command::Ingest(ingest) => ingest::take(state, rules, ingest, ctx),
-        Command::Timer(Timer::Reservation(id)) => Ok(reservations::expire(state, *id, ctx)),
+        Command::Timer(Timer::Reservation(id)) => Ok(orders::due(state, *id, ctx)),
         Command::Timer(Timer::EndedReservation(id)) => Ok(reservations::forget(state, *id, ctx)),
         Command::Timer(Timer::Checkout(id)) => Ok(reservations::forget_checkout(state, id, ctx)),
+        Command::Order(order) => orders::step(state, rules, order, ctx),
+        Command::CancelOrder { order_id } => orders::cancel(state, order_id, ctx),
     }
 }
 

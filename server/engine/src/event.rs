@@ -136,6 +136,12 @@ pub enum Event {
         /// Which.
         id: ReservationId,
     },
+    /// A reservation was made or changed: how it is from now on. What this moves in the stock beside what is held comes in
+    /// events of its own.
+    ReservationPut {
+        /// All of it.
+        reservation: Arc<Reservation>,
+    },
     /// A checkout took a new revision or was closed.
     CheckoutPut {
         /// All of it.

@@ -241,6 +241,7 @@ pub(crate) mod tests {
             town: "".into(),
             province: "".into(),
             country: "".into(),
+            patience: Default::default(),
             version: crate::ids::Sequence(1),
         };
         (StoreId(id), Arc::new(store))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
 
-use crate::ids::{CellKey, ReservationId};
+use crate::ids::CellKey;
 use crate::reservation::ReservationState;
 use crate::state::{State, lock, read};
 
@@ -16,8 +16,8 @@ const VIOLATIONS_MAX: usize = 100;
 pub fn violations(state: &State) -> Vec<String> {
     let mut found = Vec::new();
     held_stock_is_in_the_levels(state, &mut found);
-    every_hold_has_a_timer(state, &mut found);
-    every_ended_reservation_will_be_forgotten(state, &mut found);
+    every_reservation_has_its_timer(state, &mut found);
+    reservations_are_found_by_store_and_order(state, &mut found);
     indexes_point_to_what_exists(state, &mut found);
     found.truncate(VIOLATIONS_MAX);
     found
@@ -33,7 +33,7 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
                 .or_default();
             match reservation.state {
                 ReservationState::Held => sum.0 += line.held,
-                ReservationState::Confirmed => sum.1 += line.held,
+                state if state.is_committed() => sum.1 += line.held,
                 _ if line.held != 0 => {
                     found.push(format!("{} has ended but holds {:?}", reservation.id, line))
                 }
@@ -43,6 +43,20 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
                 found.push(format!(
                     "{} holds {} of {} asked for",
                     reservation.id, line.held, line.requested
+                ));
+            }
+            let counted = [line.picked, line.rejected, line.handed_over, line.receipted];
+            if counted.iter().any(|n| !(0..=line.requested).contains(n)) {
+                found.push(format!(
+                    "{}: {line:?} counts more than there is",
+                    reservation.id
+                ));
+            }
+            let gone = line.handed_over.max(line.receipted) + line.rejected;
+            if line.held + gone > line.requested {
+                found.push(format!(
+                    "{}: {line:?} holds what has left already",
+                    reservation.id
                 ));
             }
         }
@@ -73,29 +87,48 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
     );
 }
 
-fn every_hold_has_a_timer(state: &State, found: &mut Vec<String>) {
+fn every_reservation_has_its_timer(state: &State, found: &mut Vec<String>) {
     use crate::command::Timer;
-    let held = |r: &crate::reservation::Reservation| r.state == ReservationState::Held;
-    let expected: Vec<(crate::units::Time, ReservationId)> = state
-        .reservations
-        .iter()
-        .filter(|r| held(r))
-        .map(|r| (r.expire, r.id))
-        .collect();
     let timers = lock(&state.timers);
-    for (expire, id) in &expected {
-        if !timers.contains(&(*expire, Timer::Reservation(*id))) {
-            found.push(format!("{id} is held without a timer"));
+    let mut expected = 0;
+    for reservation in &state.reservations {
+        let Some(timer) = reservation.timer() else {
+            continue;
+        };
+        expected += 1;
+        if !timers.contains(&timer) {
+            let (id, name) = (reservation.id, reservation.state.name());
+            found.push(format!("{id} is {name} without a timer"));
         }
     }
-    let kept = timers
-        .iter()
-        .filter(|(_, t)| matches!(t, Timer::Reservation(_)))
-        .count();
-    if kept != expected.len() {
+    let of_reservations = |t: &&(crate::units::Time, Timer)| !matches!(t.1, Timer::Checkout(_));
+    let kept = timers.iter().filter(of_reservations).count();
+    if kept != expected {
         found.push(format!(
-            "{kept} reservation timers for {} holds",
-            expected.len()
+            "{kept} timers for {expected} reservations that need one"
+        ));
+    }
+}
+
+fn reservations_are_found_by_store_and_order(state: &State, found: &mut Vec<String>) {
+    let index = lock(&state.order_index);
+    for reservation in &state.reservations {
+        let id = reservation.id;
+        if !index.has(&reservation) {
+            found.push(format!("{id} is not found by its store"));
+        }
+        let latest = state.orders.get(&reservation.order_id).map(|id| *id);
+        let earlier = || index.earlier_of(&reservation.order_id).any(|e| e == id);
+        if latest.is_none_or(|latest| latest < id || (latest > id && !earlier())) {
+            found.push(format!("{id} is not found by its order"));
+        }
+    }
+    let (by_store, earlier) = index.len();
+    let reservations = state.reservations.len();
+    if by_store != reservations || state.orders.len() + earlier != reservations {
+        found.push(format!(
+            "{reservations} reservations, {by_store} by store, {} orders and {earlier} before their latest",
+            state.orders.len()
         ));
     }
 }
@@ -125,31 +158,6 @@ fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
     }
     let nobody = listed.iter().filter(|id| !state.has_customer(**id));
     found.extend(nobody.map(|id| format!("{id:?} is listed as provisional and does not exist")));
-}
-
-fn every_ended_reservation_will_be_forgotten(state: &State, found: &mut Vec<String>) {
-    use crate::command::Timer;
-    let timers = lock(&state.timers);
-    let mut ended = 0;
-    for reservation in &state.reservations {
-        let Some(due) = reservation.forgotten_at() else {
-            continue;
-        };
-        ended += 1;
-        if !timers.contains(&(due, Timer::EndedReservation(reservation.id))) {
-            found.push(format!(
-                "{} has ended and is never forgotten",
-                reservation.id
-            ));
-        }
-    }
-    let kept = timers
-        .iter()
-        .filter(|(_, t)| matches!(t, Timer::EndedReservation(_)))
-        .count();
-    if kept != ended {
-        found.push(format!("{kept} timers for {ended} ended reservations"));
-    }
 }
 
 fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {

@@ -72,6 +72,7 @@ pub fn movements(event: &Event, book: &mut impl FnMut(Movement)) {
         | Event::ReservationReleased { .. }
         | Event::ReservationExpired { .. }
         | Event::ReservationForgotten { .. }
+        | Event::ReservationPut { .. }
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }

@@ -62,6 +62,10 @@ pub const CLOSED_CHECKOUT_MS: i64 = 24 * 3_600_000;
 /// How long an ended reservation is remembered after the time its hold would have run out: late pickups, complaints and
 /// repeats come within weeks. One that ends later than that is forgotten at once.
 pub const ENDED_RESERVATION_MS: i64 = 30 * 86_400_000;
+/// Stores that may fail an order one after the other before it is left to people: each time the shopper waits longer.
+pub const REROUTES_MAX: usize = 8;
+/// How long a store may be given to acknowledge an order, and how long ready goods may wait for the customer.
+pub const STORE_PATIENCE_MS_MAX: i64 = 90 * 86_400_000;
 /// A clock this far ahead of the server's is tolerated as it is; beyond, the time is set to now and flagged.
 pub const CLOCK_SKEW_MS_MAX: i64 = 60_000;
 /// Timers fired before one batch of commands: bounds the wait of the commands behind them.

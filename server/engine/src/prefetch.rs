@@ -31,6 +31,7 @@ pub fn command(state: &State, command: &Command) {
         Command::ConfirmReservation(id) | Command::ReleaseReservation(id) => {
             row(&state.reservations, id);
         }
+        Command::Order(order) => row(&state.reservations, &order.id),
         _ => {}
     }
 }

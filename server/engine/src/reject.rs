@@ -92,6 +92,27 @@ pub enum Rejection {
     /// The reservation has ended in another way.
     #[error("the reservation has ended ({0}); nothing can be done with it any more")]
     ReservationEnded(&'static str),
+    /// No such order.
+    #[error(
+        "there is no order {order_id:?} with a reservation; ended ones are forgotten after 30 days"
+    )]
+    UnknownOrder {
+        /// As sent.
+        order_id: Arc<str>,
+    },
+    /// The reservation is not where it would have to be.
+    #[error("the reservation is {state}; {needs}")]
+    WrongState {
+        /// Where it is.
+        state: &'static str,
+        /// What would have to be, or what to do.
+        needs: &'static str,
+    },
+    /// The code is not the customer's.
+    #[error(
+        "the pickup code is not the one of this reservation; have it read out again, or check who it is in another way and set without_code"
+    )]
+    PickupCodeWrong,
     /// A count cannot be placed.
     #[error("{}", count_refused(.0))]
     CountTooOld(CountRefused),

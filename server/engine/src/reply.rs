@@ -8,6 +8,7 @@ use crate::ids::{CustomerId, Sequence, SkuId, StoreId};
 use crate::offer::Offer;
 use crate::reservation::{CheckoutResult, Reservation};
 use crate::stock::StockLevel;
+use crate::units::Time;
 
 /// The answer to a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,26 @@ pub enum Reply {
     },
     /// A timer fired; nobody waits for the answer.
     Done,
+    /// What became of an order that could not be picked in full.
+    PickException {
+        /// The reservation of the store that could not.
+        reservation: Arc<Reservation>,
+        /// Where the order moved.
+        moved_to: Option<Arc<Reservation>>,
+        /// Stores that have all that the failing store held, best first.
+        alternatives: Vec<Alternative>,
+    },
+}
+
+/// Another store that has all of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// The store.
+    pub store: StoreId,
+    /// Its distance from the shopper in millimetres.
+    pub distance_mm: u64,
+    /// When it can be picked up there; `None`: any time.
+    pub window: Option<(Time, Time)>,
 }
 
 /// Something unusual in an event that was taken all the same.

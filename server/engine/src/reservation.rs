@@ -3,24 +3,84 @@
 
 use std::sync::Arc;
 
+use crate::command::Timer;
 use crate::ids::{ReservationId, Sequence, SkuId, StoreId};
 use crate::limits::ENDED_RESERVATION_MS;
+use crate::order::{Handling, PickProblem, Sought};
 use crate::units::Time;
 
-/// Where a reservation stands. HELD -> CONFIRMED -> FULFILLED; HELD -> EXPIRED; HELD or CONFIRMED -> RELEASED. A receipt
-/// may also fulfil what is only held.
+/// Where a reservation stands. Each transition has one way:
+///
+/// ```text
+/// Held -> Confirmed -> Picking -> Ready -> PartiallyPickedUp -> Fulfilled
+///   |         |           |         |             |
+///   |         |           +---------+-------------+-> NeedsPutBack -> PutBack   (cancelled, no-show, moved, returned)
+///   |         |           +-> Shipped -> Fulfilled
+///   |         +-> Released                                                      (released, cancelled, moved)
+///   +-> Expired, Released
+/// ```
+///
+/// Picking may be left out (Confirmed -> Ready, Confirmed -> Shipped). A receipt for all of it fulfils whatever holds stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationState {
     /// Stock is reserved until it expires.
     Held,
     /// Stock is committed, without a time limit.
     Confirmed,
-    /// A receipt for all of it came in.
+    /// All of it was handed over, or a receipt for all of it came in.
     Fulfilled,
     /// Given back.
     Released,
     /// Ran out.
     Expired,
+    /// The store picks it.
+    Picking,
+    /// It waits for the customer.
+    Ready,
+    /// The customer has a part of it.
+    PartiallyPickedUp,
+    /// It left the store with a carrier.
+    Shipped,
+    /// It will not be picked up, but the goods are off the shelf: committed until they are put back.
+    NeedsPutBack,
+    /// The goods are back on the shelf.
+    PutBack,
+}
+
+impl ReservationState {
+    /// As it is told to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReservationState::Held => "held",
+            ReservationState::Confirmed => "confirmed",
+            ReservationState::Fulfilled => "fulfilled",
+            ReservationState::Released => "released",
+            ReservationState::Expired => "expired",
+            ReservationState::Picking => "picking",
+            ReservationState::Ready => "ready",
+            ReservationState::PartiallyPickedUp => "partially picked up",
+            ReservationState::Shipped => "shipped",
+            ReservationState::NeedsPutBack => "waiting to be put back",
+            ReservationState::PutBack => "put back",
+        }
+    }
+
+    /// Whether lines in this state are in the stock levels.
+    pub fn holds_stock(self) -> bool {
+        self == ReservationState::Held || self.is_committed()
+    }
+
+    /// Whether they are there as committed.
+    pub fn is_committed(self) -> bool {
+        matches!(
+            self,
+            ReservationState::Confirmed
+                | ReservationState::Picking
+                | ReservationState::Ready
+                | ReservationState::PartiallyPickedUp
+                | ReservationState::NeedsPutBack
+        )
+    }
 }
 
 /// A line of a reservation.
@@ -34,10 +94,42 @@ pub struct ReservationLine {
     pub requested: i64,
     /// Thousandths still held or committed; the stock level holds the same sum.
     pub held: i64,
+    /// Thousandths that were picked.
+    pub picked: i64,
+    /// Thousandths that could not be picked.
+    pub rejected: i64,
+    /// Thousandths that went to the customer or a carrier. Stock fell for each once, by the handover or by the receipt.
+    pub handed_over: i64,
+    /// Thousandths that receipts name.
+    pub receipted: i64,
+    /// Why something could not be picked, the last time.
+    pub problem: Option<PickProblem>,
+}
+
+impl ReservationLine {
+    /// A line that holds what is asked for.
+    pub fn holding(line_id: Arc<str>, sku: SkuId, quantity: i64) -> Self {
+        ReservationLine {
+            line_id,
+            sku,
+            requested: quantity,
+            held: quantity,
+            picked: 0,
+            rejected: 0,
+            handed_over: 0,
+            receipted: 0,
+            problem: None,
+        }
+    }
+
+    /// What may still be handed over: what is held, and what a receipt named before it was handed over.
+    pub fn outstanding(&self) -> i64 {
+        self.held + (self.receipted - self.handed_over).max(0)
+    }
 }
 
 /// Stock held for an order at one store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reservation {
     /// Its number.
     pub id: ReservationId,
@@ -59,6 +151,10 @@ pub struct Reservation {
     pub created: Time,
     /// Sequence of the last change.
     pub version: Sequence,
+    /// Where the goods were looked for; `None`: not known.
+    pub sought: Option<Sought>,
+    /// How far it is beyond its stock.
+    pub handling: Handling,
 }
 
 impl Reservation {
@@ -73,15 +169,34 @@ impl Reservation {
     /// When it can be forgotten; `None` while it holds stock. It follows from the record alone, so that a restart and a replay
     /// say the same.
     pub fn forgotten_at(&self) -> Option<Time> {
-        (!self.holds_stock()).then(|| self.expire.plus_ms(ENDED_RESERVATION_MS))
+        let from = self
+            .handling
+            .ended
+            .map_or(self.expire, |e| e.max(self.expire));
+        (!self.holds_stock()).then(|| from.plus_ms(ENDED_RESERVATION_MS))
+    }
+
+    /// When something is to be done about it while it holds stock.
+    pub fn due(&self) -> Option<Time> {
+        match self.state {
+            ReservationState::Held => Some(self.expire),
+            ReservationState::Confirmed
+            | ReservationState::Ready
+            | ReservationState::PartiallyPickedUp => self.handling.deadline,
+            _ => None,
+        }
+    }
+
+    /// Its timer, where it has one.
+    pub fn timer(&self) -> Option<(Time, Timer)> {
+        let due = self.due().map(|due| (due, Timer::Reservation(self.id)));
+        let forgotten = || Some((self.forgotten_at()?, Timer::EndedReservation(self.id)));
+        due.or_else(forgotten)
     }
 
     /// Whether its lines are in the stock levels.
     pub fn holds_stock(&self) -> bool {
-        matches!(
-            self.state,
-            ReservationState::Held | ReservationState::Confirmed
-        )
+        self.state.holds_stock()
     }
 }
 

@@ -96,6 +96,8 @@ pub fn needed(state: &State, command: &Command) -> Needed {
         | Command::ConfirmReservation(_)
         | Command::ReleaseReservation(_)
         | Command::CloseCheckout { .. }
+        | Command::Order(_)
+        | Command::CancelOrder { .. }
         | Command::Timer(_) => Needed::new(),
     }
 }

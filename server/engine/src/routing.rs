@@ -15,7 +15,7 @@ use crate::geo_index::{Near, Spot, StoreIndex};
 use crate::ids::{SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
 use crate::nearest::{Candidates, nearest};
-use crate::reservation::Reservation;
+use crate::reservation::{Reservation, ReservationState};
 use crate::state::State;
 use crate::units::Time;
 
@@ -115,9 +115,9 @@ pub fn merged(lines: &[WantedLine]) -> SmallVec<[(SkuId, i64); 8]> {
     sums
 }
 
-/// What an order's own hold adds to the availability of a product in a store.
+/// What an order's own hold, which a new one would replace, adds to the availability of a product in a store.
 pub fn credit_of(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i64 {
-    let own = credit.filter(|r| r.store == store && r.holds_stock());
+    let own = credit.filter(|r| r.store == store && r.state == ReservationState::Held);
     own.map_or(0, |r| {
         r.lines
             .iter()

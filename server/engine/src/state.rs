@@ -21,6 +21,7 @@ use crate::ids::{
     BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
 };
 use crate::offer::{Offer, OutcomeCounts};
+use crate::order_index::OrderIndex;
 use crate::reservation::{Checkout, Reservation};
 use crate::residency::Residency;
 use crate::sale::QuarantinedLine;
@@ -174,6 +175,8 @@ pub struct State {
     pub reservations: Table<ReservationId, Arc<Reservation>>,
     /// Order -> its latest reservation.
     pub orders: Table<Arc<str>, ReservationId>,
+    /// Reservations by store, and those of an order before its latest one. Derived.
+    pub order_index: Mutex<OrderIndex>,
     /// Checkouts that held something or were closed.
     pub checkouts: Table<Arc<str>, Arc<Checkout>>,
     /// Facts taken, for ever.
@@ -220,6 +223,7 @@ impl Default for State {
             outcomes: Table::default(),
             reservations: large_table(),
             orders: large_table(),
+            order_index: Mutex::default(),
             checkouts: large_table(),
             business_keys: large_table(),
             requests: Mutex::default(),

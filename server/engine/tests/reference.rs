@@ -357,6 +357,7 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                     candidates: [candidate].into_iter().collect(),
                     hold_ms: op["ttl_s"].as_i64().expect("seconds") * 1000,
                     checkout_revision: None,
+                    sought: None,
                 }));
                 let Reply::Reservation(reservation) = reply else {
                     panic!("{reply:?}")

@@ -6,7 +6,9 @@ use geo::Point;
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashSet;
 use tillside_engine::barcode::parse_gtin;
-use tillside_engine::catalog::{CATEGORY_SEPARATOR, OpeningInterval, Product, Store, StoreState};
+use tillside_engine::catalog::{
+    CATEGORY_SEPARATOR, OpeningInterval, Patience, Product, Store, StoreState,
+};
 use tillside_engine::command::ProductDraft;
 use tillside_engine::ids::Sequence;
 use tillside_engine::limits::{
@@ -17,6 +19,7 @@ use tillside_engine::units::Unit;
 use tillside_proto::v1;
 
 use super::checks::{Checks, Path};
+use super::orders::{patience_ms, wire_duration};
 use super::values;
 
 const TIME_ZONE_DEFAULT: &str = "Europe/Rome";
@@ -83,6 +86,18 @@ fn store(checks: &mut Checks, path: Path<'_>, store: &v1::Store) -> Store {
         town: checks.text(path.field("town"), &store.town),
         province: checks.optional_id(path.field("province"), &store.province),
         country: country.as_str().into(),
+        patience: Patience {
+            acknowledge_ms: patience_ms(
+                checks,
+                path.field("pick_acknowledge_timeout"),
+                store.pick_acknowledge_timeout.as_ref(),
+            ),
+            no_show_ms: patience_ms(
+                checks,
+                path.field("no_show_grace"),
+                store.no_show_grace.as_ref(),
+            ),
+        },
         version: Sequence(0),
     }
 }
@@ -169,6 +184,8 @@ pub fn wire_store(store: &Store) -> v1::Store {
         province: store.province.to_string(),
         country_code: store.country.to_string(),
         etag: store.version.0.to_string(),
+        pick_acknowledge_timeout: store.patience.acknowledge_ms.map(wire_duration),
+        no_show_grace: store.patience.no_show_ms.map(wire_duration),
     }
 }
 
@@ -340,6 +357,8 @@ mod tests {
             province: "FI".into(),
             country_code: "IT".into(),
             etag: "0".into(),
+            pick_acknowledge_timeout: Some(wire_duration(1500)),
+            no_show_grace: Some(wire_duration(90 * 86_400_000)),
         };
         let mut checks = Checks::default();
         let store = stores(&mut checks, std::slice::from_ref(&wire));

@@ -10,7 +10,7 @@ use tillside_engine::limits::{
     CANDIDATES_MAX, FULFILLMENT_LINES_MAX, HOLD_MS_DEFAULT, HOLD_MS_MAX, HOLD_MS_MIN,
 };
 use tillside_engine::reject::Rejection;
-use tillside_engine::reservation::{Reservation, ReservationState};
+use tillside_engine::reservation::Reservation;
 use tillside_engine::routing::{Plan, PlanOption, PlanOutcome, StoreRejection};
 use tillside_engine::state::State;
 use tillside_engine::units::{ONE, Time, Unit};
@@ -19,6 +19,7 @@ use tillside_proto::v1;
 use super::basket::{line_id, wanted};
 use super::catalog::{point, wire_point};
 use super::checks::{Checks, Path};
+use super::orders::{add_handling, add_progress, wire_state};
 use super::values::{meters, quantity, timestamp, window};
 
 /// Half the earth's circumference and a little: everywhere.
@@ -229,7 +230,12 @@ pub fn wire_plan(
     }
 }
 
-fn leg(state: &State, option: &PlanOption, line_ids: Vec<String>) -> Option<v1::FulfillmentLeg> {
+/// A leg on the wire.
+pub fn leg(
+    state: &State,
+    option: &PlanOption,
+    line_ids: Vec<String>,
+) -> Option<v1::FulfillmentLeg> {
     let store = state.stores.get(option.store)?;
     Some(v1::FulfillmentLeg {
         store_id: store.store_id.to_string(),
@@ -265,43 +271,43 @@ pub fn wire_reservation(
     now: Time,
 ) -> v1::Reservation {
     let stands = reservation.state_at(now);
-    let wire_state = match stands {
-        ReservationState::Held => v1::ReservationState::Held,
-        ReservationState::Confirmed => v1::ReservationState::Confirmed,
-        ReservationState::Fulfilled => v1::ReservationState::Fulfilled,
-        ReservationState::Released => v1::ReservationState::Released,
-        ReservationState::Expired => v1::ReservationState::Expired,
-    };
-    let holds = matches!(stands, ReservationState::Held | ReservationState::Confirmed);
+    let holds = stands.holds_stock();
     let lines = reservation.lines.iter().map(|line| {
         let product = state.products.get(line.sku);
         let unit = product.as_ref().map_or(Unit::Each, |p| p.unit);
-        v1::ReservationLine {
+        let mut wire = v1::ReservationLine {
             line_id: line.line_id.to_string(),
             sku: product.map_or_else(String::new, |p| p.sku.to_string()),
             quantity_requested: Some(quantity(line.requested, unit)),
             quantity_reserved: Some(quantity(if holds { line.held } else { 0 }, unit)),
-        }
+            ..Default::default()
+        };
+        add_progress(&mut wire, line, unit);
+        wire
     });
     let store = state.stores.get(reservation.store);
     let leg = v1::ReservationLeg {
         store_id: store
             .as_ref()
             .map_or_else(String::new, |s| s.store_id.to_string()),
-        state: wire_state.into(),
+        state: wire_state(stands).into(),
         lines: lines.collect(),
         distance_meters: meters(reservation.distance_mm),
         pickup_window: reservation.window.map(window),
         store_time_zone: store.map_or_else(String::new, |s| s.time_zone_name().to_owned()),
+        ..Default::default()
     };
-    v1::Reservation {
+    let mut wire = v1::Reservation {
         reservation_id: reservation.id.to_string(),
         order_id: reservation.order_id.to_string(),
         legs: vec![leg],
         expire_time: Some(timestamp(reservation.expire)),
         create_time: Some(timestamp(reservation.created)),
         etag: reservation.version.0.to_string(),
-    }
+        ..Default::default()
+    };
+    add_handling(&mut wire, reservation, stands);
+    wire
 }
 
 #[cfg(test)]

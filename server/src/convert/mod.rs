@@ -11,6 +11,7 @@ pub mod fulfillment;
 pub mod identifiers;
 pub mod ingest;
 pub mod offer;
+pub mod orders;
 pub mod paging;
 pub mod profile;
 pub mod profile_bytes;

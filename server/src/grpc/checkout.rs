@@ -149,12 +149,15 @@ impl CheckoutService for Handlers {
         else {
             return Err(errors::defect("a closed checkout was expected"));
         };
+        let reservation = reservation.as_ref().map(|reservation| {
+            let mut wire = wire_reservation(&app.state, reservation, app.now());
+            app.add_code(&answer, reservation, &mut wire);
+            wire
+        });
         Ok(Response::new(v1::CloseCheckoutResponse {
             checkout_id: request.checkout_id,
             result: wire_result(*result).into(),
-            reservation: reservation
-                .as_ref()
-                .map(|r| wire_reservation(&app.state, r, app.now())),
+            reservation,
         }))
     }
 }

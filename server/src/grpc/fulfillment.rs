@@ -1,12 +1,16 @@
 //! Where can they get it?
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::Stream;
 use geo::Point;
 use tillside_engine::command::{Command, Reserve, WantedLine};
 use tillside_engine::ids::StoreId;
 use tillside_engine::limits::CANDIDATES_MAX;
+use tillside_engine::order::Sought;
+use tillside_engine::order_command::OrderStep;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::routing::{PlanOption, PlanQuery, options, plan};
@@ -14,13 +18,16 @@ use tillside_proto::v1::{self, fulfillment_service_server::FulfillmentService};
 use tonic::{Request, Response, Status};
 
 use super::open;
+use super::reservation_lists::Watcher;
 use crate::app::App;
 use crate::convert::checks::{Checks, Path};
 use crate::convert::fulfillment::{
     Wanted, candidates, hold_ms, limit_mm, lines, max_options, place, reservation_id, store,
     wire_plan, wire_reservation,
 };
+use crate::convert::orders::{shipment, terms};
 use crate::errors;
+use crate::gate::Gate;
 use crate::sequencer::{Answer, RequestStamp, SubmitError};
 
 /// How often a reservation is planned where every candidate is taken between plan and decision.
@@ -28,7 +35,10 @@ const ATTEMPTS_MAX: usize = 3;
 
 /// Handlers of `FulfillmentService`.
 #[derive(Debug)]
-pub struct Handlers(pub(super) Arc<App>);
+pub struct Handlers {
+    pub(super) app: Arc<App>,
+    pub(super) gate: Arc<Gate>,
+}
 
 /// A hold to make.
 pub(super) struct Hold<'a> {
@@ -62,6 +72,10 @@ impl App {
                 },
                 hold_ms: hold.hold_ms,
                 checkout_revision: hold.checkout_revision,
+                sought: Some(Sought {
+                    origin: hold.wanted.origin,
+                    limit_mm: hold.wanted.limit_mm(),
+                }),
             };
             match self
                 .submit(Command::Reserve(reserve), stamp, deadline)
@@ -100,15 +114,16 @@ impl App {
         options
     }
 
-    fn reservation_of(&self, answer: &Answer) -> Result<Response<v1::Reservation>, Status> {
+    pub(super) fn reservation_of(
+        &self,
+        answer: &Answer,
+    ) -> Result<Response<v1::Reservation>, Status> {
         let Reply::Reservation(reservation) = &answer.reply else {
             return Err(errors::defect("a reservation was expected"));
         };
-        Ok(Response::new(wire_reservation(
-            &self.state,
-            reservation,
-            self.now(),
-        )))
+        let mut wire = wire_reservation(&self.state, reservation, self.now());
+        self.add_code(answer, reservation, &mut wire);
+        Ok(Response::new(wire))
     }
 }
 
@@ -118,7 +133,7 @@ impl FulfillmentService for Handlers {
         &self,
         request: Request<v1::PlanFulfillmentRequest>,
     ) -> Result<Response<v1::FulfillmentPlan>, Status> {
-        let (app, request) = (&*self.0, request.get_ref());
+        let (app, request) = (&*self.app, request.get_ref());
         let root = Path::ROOT;
         let (mut checks, mut unknown) = (Checks::default(), None);
         let origin = place(
@@ -180,7 +195,7 @@ impl FulfillmentService for Handlers {
         &self,
         request: Request<v1::ReserveFulfillmentRequest>,
     ) -> Result<Response<v1::Reservation>, Status> {
-        let app = &*self.0;
+        let app = &*self.app;
         let root = Path::ROOT;
         let (mut checks, mut unknown) = (Checks::default(), None);
         let (request, stamp, deadline) = open(request, &mut checks);
@@ -253,7 +268,7 @@ impl FulfillmentService for Handlers {
         &self,
         request: Request<v1::GetReservationRequest>,
     ) -> Result<Response<v1::Reservation>, Status> {
-        let app = &*self.0;
+        let app = &*self.app;
         let mut checks = Checks::default();
         let value = &request.get_ref().reservation_id;
         let id = reservation_id(&mut checks, value);
@@ -275,18 +290,8 @@ impl FulfillmentService for Handlers {
         &self,
         request: Request<v1::ConfirmReservationRequest>,
     ) -> Result<Response<v1::Reservation>, Status> {
-        let mut checks = Checks::default();
-        let (request, stamp, deadline) = open(request, &mut checks);
-        let id = reservation_id(&mut checks, &request.reservation_id);
-        checks.finish()?;
-        let unknown = || {
-            errors::rejected(&Rejection::UnknownReservation {
-                reservation_id: request.reservation_id.as_str().into(),
-            })
-        };
-        let command = Command::ConfirmReservation(id.ok_or_else(unknown)?);
-        self.0
-            .reservation_of(&self.0.submit(command, stamp, deadline).await?)
+        let what = |checks: &mut Checks, request: &_| OrderStep::Confirm(terms(checks, request));
+        self.app.stepped(request, what).await
     }
 
     async fn release_reservation(
@@ -303,7 +308,106 @@ impl FulfillmentService for Handlers {
             })
         };
         let command = Command::ReleaseReservation(id.ok_or_else(unknown)?);
-        self.0
-            .reservation_of(&self.0.submit(command, stamp, deadline).await?)
+        self.app
+            .reservation_of(&self.app.submit(command, stamp, deadline).await?)
+    }
+
+    async fn extend_reservation(
+        &self,
+        request: Request<v1::ExtendReservationRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what = |checks: &mut Checks, request: &v1::ExtendReservationRequest| {
+            let path = Path::ROOT.field("hold_duration");
+            OrderStep::Extend {
+                hold_ms: hold_ms(checks, path, request.hold_duration.as_ref()),
+            }
+        };
+        self.app.stepped(request, what).await
+    }
+
+    async fn acknowledge_pick(
+        &self,
+        request: Request<v1::AcknowledgePickRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what = |_: &mut Checks, _: &_| OrderStep::Acknowledge;
+        self.app.stepped(request, what).await
+    }
+
+    async fn start_picking(
+        &self,
+        request: Request<v1::StartPickingRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what = |_: &mut Checks, _: &_| OrderStep::StartPicking;
+        self.app.stepped(request, what).await
+    }
+
+    async fn mark_ready_for_pickup(
+        &self,
+        request: Request<v1::MarkReadyForPickupRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what = |_: &mut Checks, _: &_| OrderStep::MarkReady;
+        self.app.stepped(request, what).await
+    }
+
+    async fn report_pick_exception(
+        &self,
+        request: Request<v1::ReportPickExceptionRequest>,
+    ) -> Result<Response<v1::ReportPickExceptionResponse>, Status> {
+        self.app.report_short(request).await
+    }
+
+    async fn confirm_handover(
+        &self,
+        request: Request<v1::ConfirmHandoverRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        self.app.hand_over(request).await
+    }
+
+    async fn mark_shipped(
+        &self,
+        request: Request<v1::MarkShippedRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what =
+            |checks: &mut Checks, request: &_| OrderStep::MarkShipped(shipment(checks, request));
+        self.app.stepped(request, what).await
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<v1::CancelOrderRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        self.app.cancel(request).await
+    }
+
+    async fn confirm_put_back(
+        &self,
+        request: Request<v1::ConfirmPutBackRequest>,
+    ) -> Result<Response<v1::Reservation>, Status> {
+        let what = |_: &mut Checks, _: &_| OrderStep::PutBack;
+        self.app.stepped(request, what).await
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        self.app.list_reservations(request.get_ref())
+    }
+
+    type WatchReservationsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchReservationsResponse, Status>> + Send>>;
+
+    async fn watch_reservations(
+        &self,
+        request: Request<v1::WatchReservationsRequest>,
+    ) -> Result<Response<Self::WatchReservationsStream>, Status> {
+        let watcher = Watcher::new(&self.app, &self.gate, request.get_ref())?;
+        let messages = futures_util::stream::unfold(Some(watcher), |watcher| async move {
+            let mut watcher = watcher?;
+            let message = watcher.next().await;
+            let goes_on = message.is_ok().then_some(watcher);
+            Some((message, goes_on))
+        });
+        Ok(Response::new(Box::pin(messages)))
     }
 }

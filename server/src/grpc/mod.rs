@@ -8,6 +8,8 @@ mod ingest;
 mod inventory;
 mod offer;
 mod operations;
+mod orders;
+mod reservation_lists;
 mod simulation;
 
 use std::convert::Infallible;
@@ -71,8 +73,11 @@ impl Services {
             customer: CustomerServiceServer::from_arc(Arc::clone(&customers))
                 .max_decoding_message_size(hot),
             customers,
-            fulfillment: FulfillmentServiceServer::new(fulfillment::Handlers(app()))
-                .max_decoding_message_size(hot),
+            fulfillment: FulfillmentServiceServer::new(fulfillment::Handlers {
+                app: app(),
+                gate: Arc::clone(&gate),
+            })
+            .max_decoding_message_size(hot),
             operations: OperationsServiceServer::new(operations::Handlers {
                 app: app(),
                 gate: Arc::clone(&gate),

@@ -25,6 +25,8 @@ use super::handle::Answer;
 use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
 use super::written::Written;
 use crate::disk::Room;
+use crate::promise::Promises;
+use crate::reservation_feed::ReservationFeed;
 
 /// Who asked, and what: a retry is recognised by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,8 @@ pub struct Core {
     /// The log was told that requests before it are forgotten.
     requests_dropped: Sequence,
     written: Written,
+    promises: Promises,
+    feed: Arc<ReservationFeed>,
 }
 
 /// Sequences between two tellings of the log that requests are forgotten: about 10 MB of rows, so that whole files go.
@@ -138,7 +142,16 @@ impl Core {
             room: Arc::default(),
             requests_dropped: Sequence(0),
             written: Written::default(),
+            promises: Promises::default(),
+            feed: Arc::default(),
         }
+    }
+
+    /// The same core, which tells `feed` what became durable.
+    #[must_use]
+    pub fn telling(self, feed: Arc<ReservationFeed>) -> Self {
+        feed.starts_at(self.durable);
+        Core { feed, ..self }
     }
 
     /// The same core, which takes no changes while `room` is full.
@@ -261,6 +274,7 @@ impl Core {
             return Err(self.room.refusal());
         }
         apply(&self.state, &events, &ctx, &mut self.open.touched);
+        self.promises.note(&self.state, command, &events, &ctx);
         let kept = request.is_some().then_some(&reply);
         self.builder.record(ctx.seq, now, &events, kept);
         if request.is_some() {
@@ -361,6 +375,8 @@ impl Core {
         self.requests_start = self.writing.requests_start;
         self.room.spend(batch.bytes());
         self.written.add(self.writing.records, batch.bytes());
+        let touched = &self.writing.touched;
+        self.feed.changed(&self.state, touched, self.durable);
         self.spare = batch;
         self.forget_the_written();
         Ok(())

@@ -35,7 +35,8 @@ impl BulkTime {
     /// How long after its begin a batch may still take in bulk.
     pub(super) fn allowed(&self, now: Instant) -> Duration {
         let full_for = now.saturating_duration_since(self.empty).min(FULL_FOR);
-        self.least + (self.most - self.least).mul_f64(full_for.as_secs_f64() / FULL_FOR.as_secs_f64())
+        self.least
+            + (self.most - self.least).mul_f64(full_for.as_secs_f64() / FULL_FOR.as_secs_f64())
     }
 }
 

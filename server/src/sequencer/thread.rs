@@ -30,6 +30,7 @@ use super::writer::Writer;
 use super::written::SharedWritten;
 use crate::clock::Clock;
 use crate::disk::Room;
+use crate::reservation_feed::ReservationFeed;
 
 /// Bounds of the sequencer.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct SequencerOptions {
     pub rules: Rules,
     /// The room on the disk.
     pub room: Arc<Room>,
+    /// Told what became durable.
+    pub feed: Arc<ReservationFeed>,
 }
 
 impl Default for SequencerOptions {
@@ -76,6 +79,7 @@ impl Default for SequencerOptions {
             profiles: None,
             rules: Rules::default(),
             room: Arc::default(),
+            feed: Arc::default(),
         }
     }
 }
@@ -128,13 +132,11 @@ pub fn start(
         closed: AtomicBool::new(false),
     });
     let (fail, failed) = watch::channel(None);
-    let core = Core::new(state, options.rules.clone(), log).within(Arc::clone(&options.room));
+    let core = Core::new(state, options.rules.clone(), log)
+        .within(Arc::clone(&options.room))
+        .telling(Arc::clone(&options.feed));
     let lanes = vec![None];
-    let bulk_time = BulkTime::new(
-        options.bulk_time_min,
-        options.bulk_time_max,
-        Instant::now(),
-    );
+    let bulk_time = BulkTime::new(options.bulk_time_min, options.bulk_time_max, Instant::now());
     let mut runner = Runner {
         bulk_time,
         writer: Writer::start()?,
@@ -368,8 +370,8 @@ impl Runner {
 
     /// Whether the next batch may be decided while this one is written, and there is something to decide.
     fn is_more_to_do(&self) -> bool {
-        let bulk = !self.batching.bulk_waits()
-            && (self.batching.has_partial() || !self.bulk.is_empty());
+        let bulk =
+            !self.batching.bulk_waits() && (self.batching.has_partial() || !self.bulk.is_empty());
         self.batching.core.may_write_aside() && (bulk || !self.interactive.is_empty())
     }
 
@@ -413,7 +415,11 @@ impl Runner {
             .map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE));
         let mut timeout = timeout;
         let mut select = Select::new();
-        if self.open.as_ref().is_none_or(|open| open.interactive_left > 0) {
+        if self
+            .open
+            .as_ref()
+            .is_none_or(|open| open.interactive_left > 0)
+        {
             select.recv(&self.interactive);
         }
         select.recv(&self.controls);

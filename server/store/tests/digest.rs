@@ -158,6 +158,7 @@ fn store(chance: &mut Chance, version: Sequence) -> Store {
         town: "Asti".into(),
         province: "AT".into(),
         country: "IT".into(),
+        patience: Default::default(),
         version,
     }
 }
@@ -338,12 +339,7 @@ fn sale(state: &State, chance: &mut Chance, time: Time) -> Vec<Event> {
 }
 
 fn held(state: &State, chance: &mut Chance, ctx: &Ctx) -> Event {
-    let line = ReservationLine {
-        line_id: "1".into(),
-        sku: sku(chance),
-        requested: 3,
-        held: 3,
-    };
+    let line = ReservationLine::holding("1".into(), sku(chance), 3);
     let reservation = Reservation {
         id: ReservationId(state.counters().next_reservation.max(1)),
         order_id: format!("order-{}", chance.below(9)).into(),
@@ -355,6 +351,8 @@ fn held(state: &State, chance: &mut Chance, ctx: &Ctx) -> Event {
         expire: ctx.now.plus_ms(900_000),
         created: ctx.now,
         version: ctx.seq,
+        sought: None,
+        handling: Default::default(),
     };
     Event::ReservationHeld {
         reservation: Arc::new(reservation),

@@ -8,9 +8,7 @@ use tillside_engine::ids::Sequence;
 use tillside_engine::invariants::violations;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_server::sequencer::{
-    Batching, Core, Finished, SequencerOptions, Submission, Write,
-};
+use tillside_server::sequencer::{Batching, Core, Finished, SequencerOptions, Submission, Write};
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::replay::replay;
 use tillside_store::{LogError, OpenError, load, state_digest};

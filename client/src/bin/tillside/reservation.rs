@@ -80,8 +80,8 @@ pub(crate) async fn confirm(
     global: &GlobalArgs,
 ) -> anyhow::Result<ExitCode> {
     let request = ConfirmReservationRequest {
-        request_id: String::new(),
         reservation_id: args.reservation,
+        ..Default::default()
     };
     let answer = global.connect().await?.confirm_reservation(request).await?;
     output::show(global, "Reservation", &answer, human)?;
@@ -116,6 +116,7 @@ pub(crate) fn human(reservation: &Reservation) -> String {
         ("reservation", reservation.reservation_id.clone()),
         ("order", reservation.order_id.clone()),
         ("held until", expires),
+        ("pickup code", reservation.pickup_code.clone()),
     ])
     .to_string();
     let mut table = output::table([

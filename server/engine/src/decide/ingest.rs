@@ -6,13 +6,16 @@ use smallvec::SmallVec;
 
 use crate::command::{Ingest, IngestPayload, ItemDraft, SaleDraft, SaleLineDraft, SeenIdentifier};
 use crate::ctx::Ctx;
-use crate::decide::{Decided, Rules, customers, stock};
+use crate::decide::{Decided, Rules, customers, orders, stock};
 use crate::event::Event;
 use crate::ids::{CellKey, CustomerId, ReservationId, SkuId, StoreId};
 use crate::limits::{CLOCK_SKEW_MS_MAX, LEVEL_THOUSANDTHS_MAX};
+use crate::order::PaymentState;
 use crate::prefetch;
 use crate::reply::{Reply, Warning};
+use crate::reservation::{Reservation, ReservationLine, ReservationState};
 use crate::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
+use crate::settlement::{self, Settled};
 use crate::state::State;
 use crate::units::{Currency, Money, ONE, Thousandths, Time, price_of};
 
@@ -96,6 +99,7 @@ fn sale(
         own_time,
         kind: draft.kind,
         settled: SmallVec::new(),
+        now: ctx.now,
     };
     let lines = draft
         .lines
@@ -129,6 +133,12 @@ fn sale(
     events.push(Event::SaleRecorded {
         sale: Arc::new(sale),
     });
+    for mut settled in booking.settled {
+        settled.version = ctx.seq;
+        events.push(Event::ReservationPut {
+            reservation: Arc::new(settled),
+        });
+    }
 }
 
 /// Whole currency units of the receipt times the rate, truncated towards zero so that a return of a whole receipt takes
@@ -185,7 +195,9 @@ struct Booking<'a> {
     /// `None`: it happened in the order it came, after every count taken before it, be that of this very millisecond.
     own_time: Option<Time>,
     kind: SaleKind,
-    settled: SmallVec<[(ReservationId, SkuId, i64); 2]>,
+    /// Reservations as the lines so far leave them.
+    settled: SmallVec<[Reservation; 0]>,
+    now: Time,
 }
 
 impl Booking<'_> {
@@ -222,11 +234,15 @@ impl Booking<'_> {
         if self.kind == SaleKind::Neutral {
             return line;
         }
+        let mut settled = Settled::default();
         if let (Some(store), Some(found)) = (self.store, &found) {
-            line.settles = draft
-                .reservation
-                .and_then(|id| self.settle(id, store, found.id, quantity));
-            if line.quantity != 0 {
+            if let Some(id) = draft.reservation {
+                settled = self.settle(id, store, found.id, quantity);
+                line.settles = (settled.now > 0).then_some((id, settled.now));
+            }
+            // The handover has moved the stock of what it came before.
+            let quantity = quantity - settled.before;
+            if quantity != 0 {
                 let cell = CellKey::new(found.id, store);
                 let moved = self.state.stock.read(cell, |l| {
                     if let Some(recent) = &l.recent {
@@ -247,7 +263,7 @@ impl Booking<'_> {
                 line.stock_delta = moved.unwrap_or(-quantity);
             }
         }
-        if draft.reservation.is_some() && line.settles.is_none() {
+        if draft.reservation.is_some() && settled == Settled::default() {
             warnings.push(Warning::ReservationNotSettled { line: index });
         }
         line
@@ -303,35 +319,39 @@ impl Booking<'_> {
             })
     }
 
-    /// How much of a reservation the line hands over: never more than it holds, less what earlier lines took.
-    fn settle(
-        &mut self,
-        id: ReservationId,
-        store: StoreId,
-        sku: SkuId,
-        quantity: i64,
-    ) -> Option<(ReservationId, i64)> {
-        let reservation = self
-            .state
-            .reservation(id)
-            .filter(|r| r.store == store && r.holds_stock())?;
-        let held: i64 = reservation
-            .lines
-            .iter()
-            .filter(|l| l.sku == sku)
-            .map(|l| l.held)
-            .sum();
-        let taken: i64 = self
-            .settled
-            .iter()
-            .filter(|(r, s, _)| *r == id && *s == sku)
-            .map(|(_, _, q)| q)
-            .sum();
-        let settles = quantity.min(held - taken);
-        (settles > 0).then(|| {
-            self.settled.push((id, sku, settles));
-            (id, settles)
-        })
+    /// How much of a reservation the line settles: never more than it holds or has handed over, less what earlier lines took.
+    fn settle(&mut self, id: ReservationId, store: StoreId, sku: SkuId, quantity: i64) -> Settled {
+        let state = self.state;
+        let at = self.settled.iter().position(|r| r.id == id);
+        let mut after = match at {
+            Some(at) => self.settled[at].clone(),
+            None => match state.reservation(id).filter(|r| r.store == store) {
+                Some(reservation) => Reservation::clone(&reservation),
+                None => return Settled::default(),
+            },
+        };
+        let settled = settlement::receipt(&mut after.lines, sku, quantity);
+        if settled == Settled::default() {
+            return settled;
+        }
+        let nothing_held = after.lines.iter().all(|l| l.held == 0);
+        if after.holds_stock() {
+            if nothing_held {
+                orders::end(&mut after, ReservationState::Fulfilled, self.now);
+            } else if after.state == ReservationState::Ready {
+                after.state = ReservationState::PartiallyPickedUp;
+            }
+        }
+        // What a receipt names was paid.
+        let paid = |l: &ReservationLine| l.receipted + l.rejected >= l.requested;
+        if after.lines.iter().all(paid) {
+            after.handling.payment = PaymentState::Paid;
+        }
+        match at {
+            Some(at) => self.settled[at] = after,
+            None => self.settled.push(after),
+        }
+        settled
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::command::{Candidate, Reserve};
 use crate::ctx::Ctx;
-use crate::decide::Decided;
+use crate::decide::{Decided, Rules, orders};
 use crate::event::Event;
 use crate::ids::ReservationId;
 use crate::limits::CLOSED_CHECKOUT_MS;
+use crate::order::{Handling, PaymentState};
+use crate::order_command::Terms;
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::reservation::{
@@ -38,7 +40,7 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
             Vec::new(),
         ));
     }
-    let earlier = current_of_order(state, reserve, ctx)?;
+    let earlier = current_of_order(state, reserve)?;
     let held = match (reserve.candidates.is_empty(), &checkout) {
         // Nothing fits: what an earlier revision holds is given back all the same.
         (true, Some(_)) => None,
@@ -92,20 +94,20 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
 fn current_of_order(
     state: &State,
     reserve: &Reserve,
-    ctx: &Ctx,
 ) -> Result<Option<Arc<Reservation>>, Rejection> {
     let id = state.orders.get(&reserve.order_id).map(|id| *id);
     let Some(current) = id.and_then(|id| state.reservation(id)) else {
         return Ok(None);
     };
-    match current.state_at(ctx.now) {
-        ReservationState::Confirmed => Err(Rejection::OrderConfirmed {
-            order_id: Arc::clone(&reserve.order_id),
-            reservation_id: current.id.to_string(),
-        }),
+    match current.state {
         // A hold past its time that no timer has ended yet still is in the levels.
-        ReservationState::Held | ReservationState::Expired if current.holds_stock() => {
-            Ok(Some(current))
+        ReservationState::Held => Ok(Some(current)),
+        // Goods that wait to be put back belong to an order that has ended: it may begin anew.
+        state if state.is_committed() && state != ReservationState::NeedsPutBack => {
+            Err(Rejection::OrderConfirmed {
+                order_id: Arc::clone(&reserve.order_id),
+                reservation_id: current.id.to_string(),
+            })
         }
         _ => Ok(None),
     }
@@ -121,27 +123,25 @@ fn take_first(
         return Err(Rejection::InsufficientStock);
     }
     let wanted = merged(&reserve.lines);
-    let has_all = |candidate: &&Candidate| {
+    let has_all = |candidate: &Candidate| {
         wanted.iter().all(|&(sku, quantity)| {
             state.available_online(sku, candidate.store) + credit_of(earlier, candidate.store, sku)
                 >= quantity
         })
     };
-    let candidate = reserve
+    let choice = reserve
         .candidates
         .iter()
-        .find(has_all)
+        .position(|candidate| has_all(candidate))
         .ok_or(Rejection::Contended)?;
+    let candidate = &reserve.candidates[choice];
     let window = state
         .stores
         .get(candidate.store)
         .and_then(|store| store.next_opening(ctx.now))
         .flatten();
-    let line = |l: &crate::command::WantedLine| ReservationLine {
-        line_id: Arc::clone(&l.line_id),
-        sku: l.sku,
-        requested: l.quantity,
-        held: l.quantity,
+    let line = |l: &crate::command::WantedLine| {
+        ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity)
     };
     let next = state.counters().next_reservation.max(1);
     Ok(Reservation {
@@ -155,25 +155,12 @@ fn take_first(
         expire: ctx.now.plus_ms(reserve.hold_ms),
         created: ctx.now,
         version: ctx.seq,
+        sought: reserve.sought,
+        handling: Handling {
+            fallback_steps: choice as u32,
+            ..Handling::default()
+        },
     })
-}
-
-pub(super) fn confirm(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
-    let reservation = known(state, id)?;
-    match reservation.state_at(ctx.now) {
-        ReservationState::Held => Ok(changed(
-            &reservation,
-            ReservationState::Confirmed,
-            ctx,
-            Event::ReservationConfirmed { id },
-        )),
-        // Already confirmed, or even handed over: the promise was kept.
-        ReservationState::Confirmed | ReservationState::Fulfilled => {
-            Ok((Reply::Reservation(reservation), Vec::new()))
-        }
-        ReservationState::Expired => Err(Rejection::ReservationExpired),
-        ReservationState::Released => Err(Rejection::ReservationEnded("released")),
-    }
 }
 
 pub(super) fn release(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
@@ -186,15 +173,25 @@ pub(super) fn release(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
             Event::ReservationReleased { id },
         )),
         // What has ended without a sale holds nothing: releasing it again is the same as once.
-        ReservationState::Released | ReservationState::Expired => {
+        ReservationState::Released | ReservationState::Expired | ReservationState::PutBack => {
             Ok((Reply::Reservation(reservation), Vec::new()))
         }
-        ReservationState::Fulfilled => Err(Rejection::ReservationEnded("fulfilled")),
+        ReservationState::Fulfilled | ReservationState::Shipped => {
+            Err(Rejection::ReservationEnded(reservation.state.name()))
+        }
+        ReservationState::Picking
+        | ReservationState::Ready
+        | ReservationState::PartiallyPickedUp
+        | ReservationState::NeedsPutBack => Err(Rejection::WrongState {
+            state: reservation.state.name(),
+            needs: "its goods are off the shelf: cancel the order, and confirm when they are put back",
+        }),
     }
 }
 
 pub(super) fn close_checkout(
     state: &State,
+    rules: &Rules,
     checkout_id: &Arc<str>,
     result: CheckoutResult,
     ctx: &Ctx,
@@ -217,7 +214,13 @@ pub(super) fn close_checkout(
         None => (None, Vec::new()),
         Some(reservation) => {
             let decided = match result {
-                CheckoutResult::Completed => confirm(state, reservation.id, ctx),
+                CheckoutResult::Completed => {
+                    let terms = Terms {
+                        payment: PaymentState::Paid,
+                        ..Terms::default()
+                    };
+                    orders::confirm(state, rules, reservation.id, &terms, ctx)
+                }
                 CheckoutResult::Cancelled => release(state, reservation.id, ctx),
             };
             match decided {
@@ -246,18 +249,6 @@ pub(super) fn close_checkout(
     ))
 }
 
-pub(super) fn expire(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Event>) {
-    let due = state
-        .reservation(id)
-        .filter(|r| r.state == ReservationState::Held && r.expire <= ctx.now);
-    (
-        Reply::Done,
-        due.map(|_| Event::ReservationExpired { id })
-            .into_iter()
-            .collect(),
-    )
-}
-
 pub(super) fn forget(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Event>) {
     let due = state
         .reservation(id)
@@ -283,7 +274,7 @@ pub(super) fn forget_checkout(state: &State, id: &Arc<str>, ctx: &Ctx) -> (Reply
     )
 }
 
-fn known(state: &State, id: ReservationId) -> Result<Arc<Reservation>, Rejection> {
+pub(super) fn known(state: &State, id: ReservationId) -> Result<Arc<Reservation>, Rejection> {
     state
         .reservation(id)
         .ok_or_else(|| Rejection::UnknownReservation {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geo::Point;
 use jiff::tz::TimeZone;
 use tillside_engine::barcode::{BarcodeMask, parse_gtin};
-use tillside_engine::catalog::{Product, Store, StoreState};
+use tillside_engine::catalog::{Patience, Product, Store, StoreState};
 use tillside_engine::command::{
     Adjustment, Candidate, Command, ContactsChange, Count, CustomerChange, CustomerDraft, Ingest,
     IngestPayload, ItemDraft, OfferDraft, ProductDraft, Reserve, SaleDraft, SaleLineDraft,
@@ -16,6 +16,7 @@ use tillside_engine::identity::{IdentifierKind, IdentityRules, IndexKey, first_1
 use tillside_engine::ids::{BusinessKey, IdentifierHash, ReservationId, Sequence};
 use tillside_engine::limits::HOLD_MS_DEFAULT;
 use tillside_engine::offer::{ComputedBy, OfferTerms, Reward};
+use tillside_engine::order::Sought;
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Reservation;
 use tillside_engine::sale::SaleKind;
@@ -41,6 +42,7 @@ pub(crate) fn store_at(id: &str, latitude: f64, longitude: f64) -> Store {
         town: "".into(),
         province: "".into(),
         country: "IT".into(),
+        patience: Patience::default(),
         version: Sequence(0),
     }
 }
@@ -338,6 +340,10 @@ impl World {
                 .collect(),
             hold_ms: HOLD_MS_DEFAULT,
             checkout_revision: None,
+            sought: Some(Sought {
+                origin: Point::new(9.0, 45.0),
+                limit_mm: 50_000_000,
+            }),
         }
     }
 

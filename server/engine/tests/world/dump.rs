@@ -38,6 +38,7 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     table(&mut lines, "order", &state.orders);
     table(&mut lines, "checkout", &state.checkouts);
     table(&mut lines, "business key", &state.business_keys);
+    lines.push(format!("order index = {:?}", lock(&state.order_index)));
     lines.push(format!("requests = {:?}", lock(&state.requests)));
     lines.push(format!("quarantine = {:?}", read(&state.quarantine)));
     lines.push(format!("provisional = {:?}", read(&state.provisional)));

@@ -54,6 +54,7 @@ fn catalog(rng: &mut StdRng, state: &State) {
             town: "".into(),
             province: "".into(),
             country: "".into(),
+            patience: Default::default(),
             version: Sequence(0),
         };
         let product = Product {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use geo::Point;
 use jiff::tz::TimeZone;
-use tillside_engine::catalog::{CategoryId, OpeningInterval, Product, Store, StoreState};
+use tillside_engine::catalog::{CategoryId, OpeningInterval, Patience, Product, Store, StoreState};
 use tillside_engine::ids::{Sequence, SkuId, StoreId};
 use tillside_engine::units::Unit;
 
@@ -39,6 +39,10 @@ pub(crate) struct StoreRecord {
     country: String,
     #[prost(uint64, tag = "11")]
     version: u64,
+    #[prost(sint64, optional, tag = "40")]
+    acknowledge_ms: Option<i64>,
+    #[prost(sint64, optional, tag = "41")]
+    no_show_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -72,6 +76,8 @@ impl Stored for Store {
             province: self.province.to_string(),
             country: self.country.to_string(),
             version: self.version.0,
+            acknowledge_ms: self.patience.acknowledge_ms,
+            no_show_ms: self.patience.no_show_ms,
         }
     }
 
@@ -87,6 +93,10 @@ impl Stored for Store {
             town: record.town.into(),
             province: record.province.into(),
             country: record.country.into(),
+            patience: Patience {
+                acknowledge_ms: record.acknowledge_ms,
+                no_show_ms: record.no_show_ms,
+            },
             version: Sequence(record.version),
         })
     }

@@ -5,6 +5,7 @@ use tillside_engine::catalog::StoreState;
 use tillside_engine::customer::Purpose;
 use tillside_engine::identity::IdentifierKind;
 use tillside_engine::offer::{Channel, ComputedBy, OutcomeType};
+use tillside_engine::order::{HandoverKind, PaymentState, PickProblem};
 use tillside_engine::reservation::{CheckoutResult, ReservationState};
 use tillside_engine::sale::SaleKind;
 use tillside_engine::units::Unit;
@@ -57,6 +58,21 @@ codes!(IdentifierKind, "kind of identifier" {
 codes!(Channel, "channel" { Store = 0, Ecommerce = 1, App = 2, Kiosk = 3, CallCenter = 4 });
 codes!(ComputedBy, "computing side" { Till = 0, Server = 1 });
 codes!(OutcomeType, "type of outcome" { Impression = 0, Click = 1, Accept = 2, Decline = 3, Redeem = 4 });
-codes!(ReservationState, "reservation state" { Held = 0, Confirmed = 1, Fulfilled = 2, Released = 3, Expired = 4 });
+codes!(ReservationState, "reservation state" {
+    Held = 0,
+    Confirmed = 1,
+    Fulfilled = 2,
+    Released = 3,
+    Expired = 4,
+    Picking = 5,
+    Ready = 6,
+    PartiallyPickedUp = 7,
+    Shipped = 8,
+    NeedsPutBack = 9,
+    PutBack = 10,
+});
+codes!(PaymentState, "payment state" { Unpaid = 0, Authorised = 1, Paid = 2 });
+codes!(HandoverKind, "kind of handover" { Counter = 0, Curbside = 1, Locker = 2 });
+codes!(PickProblem, "problem of a pick" { NotFound = 1, Damaged = 2, Declined = 3 });
 codes!(CheckoutResult, "checkout result" { Completed = 0, Cancelled = 1 });
 codes!(SaleKind, "kind of sale" { Sale = 0, Return = 1, PostVoid = 2, Neutral = 3 });

@@ -25,7 +25,7 @@ use crate::error::RecordProblem;
 pub(crate) struct EventRecord {
     #[prost(
         oneof = "EventKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 40"
     )]
     kind: Option<EventKind>,
 }
@@ -74,6 +74,8 @@ enum EventKind {
     RequestWindowMoved(u64),
     #[prost(uint64, tag = "30")]
     ReservationForgotten(u64),
+    #[prost(message, tag = "40")]
+    ReservationPut(ReservationRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -264,6 +266,7 @@ fn kind(event: &Event) -> EventKind {
         Event::ReservationReleased { id } => EventKind::ReservationReleased(id.0),
         Event::ReservationExpired { id } => EventKind::ReservationExpired(id.0),
         Event::ReservationForgotten { id } => EventKind::ReservationForgotten(id.0),
+        Event::ReservationPut { reservation } => EventKind::ReservationPut(reservation.to_record()),
         Event::CheckoutPut { checkout } => EventKind::CheckoutPut(checkout.to_record()),
         Event::RequestAnswered { key, payload_hash } => {
             EventKind::RequestAnswered(RequestAnsweredRecord {
@@ -351,6 +354,9 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
         },
         EventKind::ReservationForgotten(id) => Event::ReservationForgotten {
             id: ReservationId(id),
+        },
+        EventKind::ReservationPut(reservation) => Event::ReservationPut {
+            reservation: Arc::new(Stored::from_record(reservation)?),
         },
         EventKind::CheckoutPut(checkout) => Event::CheckoutPut {
             checkout: Arc::new(Stored::from_record(checkout)?),

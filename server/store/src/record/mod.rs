@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod meta;
 pub(crate) mod offer;
 pub(crate) mod openings;
+pub(crate) mod order;
 mod packed;
 pub(crate) mod quarantine;
 pub(crate) mod reply;

@@ -10,6 +10,7 @@ use tillside_engine::reservation::CheckoutResult;
 use super::Stored;
 use super::codes::Coded;
 use super::offer::OfferRecord;
+use super::order::PickExceptionRecord;
 use super::reservation::ReservationRecord;
 use super::stock::StockRecord;
 use super::values::{list, optional, required};
@@ -17,7 +18,7 @@ use crate::error::RecordProblem;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ReplyRecord {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40")]
     kind: Option<ReplyKind>,
 }
 
@@ -45,6 +46,8 @@ enum ReplyKind {
     Duplicate(u64),
     #[prost(bool, tag = "11")]
     Done(bool),
+    #[prost(message, tag = "40")]
+    PickException(Box<PickExceptionRecord>),
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -181,6 +184,15 @@ impl Stored for Reply {
                 }),
                 Reply::Duplicate { first } => ReplyKind::Duplicate(first.0),
                 Reply::Done => ReplyKind::Done(true),
+                Reply::PickException {
+                    reservation: short,
+                    moved_to,
+                    alternatives,
+                } => ReplyKind::PickException(Box::new(PickExceptionRecord {
+                    reservation: Some(short.to_record()),
+                    moved_to: reservation(moved_to),
+                    alternatives: alternatives.iter().map(Stored::to_record).collect(),
+                })),
             }),
         }
     }
@@ -227,6 +239,11 @@ impl Stored for Reply {
                     first: Sequence(first),
                 },
                 ReplyKind::Done(_) => Reply::Done,
+                ReplyKind::PickException(told) => Reply::PickException {
+                    reservation: Arc::new(required(told.reservation, "reservation")?),
+                    moved_to: optional(told.moved_to)?.map(Arc::new),
+                    alternatives: list(told.alternatives)?,
+                },
             },
         )
     }

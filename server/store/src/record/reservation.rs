@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use tillside_engine::ids::{ReservationId, Sequence, SkuId, StoreId};
+use tillside_engine::order::{Handling, PickProblem};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
 use tillside_engine::units::Time;
 
 use super::codes::Coded;
-use super::values::list;
+use super::order::{HandlingRecord, SoughtRecord};
+use super::values::{list, optional};
 use super::{Row, Stored};
 use crate::error::RecordProblem;
 use crate::table::Table;
@@ -37,6 +39,10 @@ pub(crate) struct ReservationRecord {
     created_ms: i64,
     #[prost(uint64, tag = "10")]
     version: u64,
+    #[prost(message, optional, tag = "40")]
+    handling: Option<HandlingRecord>,
+    #[prost(message, optional, tag = "41")]
+    sought: Option<SoughtRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -49,6 +55,17 @@ pub(crate) struct ReservationLineRecord {
     requested: i64,
     #[prost(sint64, tag = "4")]
     held: i64,
+    #[prost(sint64, tag = "40")]
+    picked: i64,
+    #[prost(sint64, tag = "41")]
+    rejected: i64,
+    #[prost(sint64, tag = "42")]
+    handed_over: i64,
+    #[prost(sint64, tag = "43")]
+    receipted: i64,
+    /// 0: none.
+    #[prost(uint32, tag = "44")]
+    problem: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -57,6 +74,19 @@ pub(crate) struct WindowRecord {
     start_ms: i64,
     #[prost(sint64, tag = "2")]
     end_ms: i64,
+}
+
+impl WindowRecord {
+    pub(super) fn of((start, end): (Time, Time)) -> Self {
+        WindowRecord {
+            start_ms: start.0,
+            end_ms: end.0,
+        }
+    }
+
+    pub(super) fn window(self) -> (Time, Time) {
+        (Time(self.start_ms), Time(self.end_ms))
+    }
 }
 
 impl Row for Reservation {
@@ -75,13 +105,12 @@ impl Stored for Reservation {
             state: self.state.code(),
             lines: self.lines.iter().map(Stored::to_record).collect(),
             distance_mm: self.distance_mm,
-            window: self.window.map(|(start, end)| WindowRecord {
-                start_ms: start.0,
-                end_ms: end.0,
-            }),
+            window: self.window.map(WindowRecord::of),
             expire_ms: self.expire.0,
             created_ms: self.created.0,
             version: self.version.0,
+            handling: (self.handling != Handling::default()).then(|| self.handling.to_record()),
+            sought: self.sought.as_ref().map(Stored::to_record),
         }
     }
 
@@ -93,10 +122,12 @@ impl Stored for Reservation {
             state: ReservationState::decoded(record.state)?,
             lines: list(record.lines)?,
             distance_mm: record.distance_mm,
-            window: record.window.map(|w| (Time(w.start_ms), Time(w.end_ms))),
+            window: record.window.map(WindowRecord::window),
             expire: Time(record.expire_ms),
             created: Time(record.created_ms),
             version: Sequence(record.version),
+            sought: optional(record.sought)?,
+            handling: optional(record.handling)?.unwrap_or_default(),
         })
     }
 }
@@ -110,6 +141,11 @@ impl Stored for ReservationLine {
             sku: self.sku.0,
             requested: self.requested,
             held: self.held,
+            picked: self.picked,
+            rejected: self.rejected,
+            handed_over: self.handed_over,
+            receipted: self.receipted,
+            problem: self.problem.map_or(0, |problem| problem.code()),
         }
     }
 
@@ -119,6 +155,14 @@ impl Stored for ReservationLine {
             sku: SkuId(record.sku),
             requested: record.requested,
             held: record.held,
+            picked: record.picked,
+            rejected: record.rejected,
+            handed_over: record.handed_over,
+            receipted: record.receipted,
+            problem: match record.problem {
+                0 => None,
+                code => Some(PickProblem::decoded(code)?),
+            },
         })
     }
 }

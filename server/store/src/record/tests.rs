@@ -7,7 +7,7 @@ use geo::Point;
 use jiff::tz::TimeZone;
 use smallvec::smallvec;
 use tillside_engine::answered_requests::AnsweredRequest;
-use tillside_engine::catalog::{CategoryId, OpeningInterval, Product, Store, StoreState};
+use tillside_engine::catalog::{CategoryId, OpeningInterval, Patience, Product, Store, StoreState};
 use tillside_engine::customer::{Consent, Contacts, KnownIdentifier, Personal, Purpose, Relation};
 use tillside_engine::event::Event;
 use tillside_engine::identity::{Identifier, IdentifierKind};
@@ -18,8 +18,11 @@ use tillside_engine::ids::{
 use tillside_engine::offer::{
     Channel, ComputedBy, Offer, OfferTerms, OutcomeCounts, OutcomeType, Reward,
 };
+use tillside_engine::order::{
+    Handling, HandoverKind, PaymentState, PickProblem, PickupCodeHash, Shipment, Sought,
+};
 use tillside_engine::profile::{History, Spend, Weighted};
-use tillside_engine::reply::{Reply, Warning};
+use tillside_engine::reply::{Alternative, Reply, Warning};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
@@ -102,6 +105,10 @@ fn store() -> Store {
         town: "Forlì".into(),
         province: "FC".into(),
         country: "IT".into(),
+        patience: Patience {
+            acknowledge_ms: Some(0),
+            no_show_ms: Some(i64::MAX),
+        },
         version: Sequence(u64::MAX),
     }
 }
@@ -272,16 +279,62 @@ fn reservation() -> Reservation {
         store: StoreId(3),
         state: ReservationState::Expired,
         lines: vec![ReservationLine {
-            line_id: "1".into(),
-            sku: SkuId(9),
-            requested: 1_000,
             held: 0,
+            ..ReservationLine::holding("1".into(), SkuId(9), 1_000)
         }],
         distance_mm: 20_015_114_000,
         window: Some((Time(0), Time(1))),
         expire: Time(77),
         created: Time(66),
         version: Sequence(5),
+        sought: None,
+        handling: Handling::default(),
+    }
+}
+
+/// An order with everything an order can have.
+fn order() -> Reservation {
+    let line = |problem| ReservationLine {
+        held: 1,
+        picked: 2,
+        rejected: 3,
+        handed_over: 4,
+        receipted: 5,
+        problem,
+        ..ReservationLine::holding("2".into(), SkuId(0), i64::MAX)
+    };
+    Reservation {
+        state: ReservationState::PartiallyPickedUp,
+        lines: vec![
+            line(None),
+            line(Some(PickProblem::NotFound)),
+            line(Some(PickProblem::Damaged)),
+            line(Some(PickProblem::Declined)),
+        ],
+        sought: Some(Sought {
+            origin: Point::new(-180.0, 1e-9),
+            limit_mm: 0,
+        }),
+        handling: Handling {
+            payment: PaymentState::Paid,
+            handover: HandoverKind::Locker,
+            pickup_code: Some(PickupCodeHash(u128::MAX - 1)),
+            confirmed: Some(Sequence(0)),
+            deadline: Some(Time(0)),
+            acknowledged: Some(Time(-1)),
+            acknowledge_missed: true,
+            ready: Some(Time(i64::MAX)),
+            ended: Some(Time(1)),
+            fallback_steps: 7,
+            refused_by: vec![StoreId(0), StoreId(u32::MAX)],
+            replaces: Some(ReservationId(0)),
+            replaced_by: Some(ReservationId(u64::MAX)),
+            shipment: Some(Box::new(Shipment {
+                carrier: "".into(),
+                tracking_number: "42".into(),
+            })),
+        },
+        ..reservation()
     }
 }
 
@@ -373,6 +426,7 @@ fn events() -> Vec<Event> {
         | Event::ReservationReleased { .. }
         | Event::ReservationExpired { .. }
         | Event::ReservationForgotten { .. }
+        | Event::ReservationPut { .. }
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }
@@ -458,6 +512,9 @@ fn events() -> Vec<Event> {
         Event::ReservationExpired {
             id: ReservationId(u64::MAX),
         },
+        Event::ReservationPut {
+            reservation: Arc::new(order()),
+        },
         Event::CheckoutPut {
             checkout: Arc::new(checkout()),
         },
@@ -534,6 +591,27 @@ fn replies() -> Vec<Reply> {
                 Warning::ReservationNotSettled { line: usize::MAX },
             ],
         },
+        Reply::PickException {
+            reservation: Arc::new(order()),
+            moved_to: Some(Arc::new(reservation())),
+            alternatives: vec![
+                Alternative {
+                    store: StoreId(0),
+                    distance_mm: 0,
+                    window: None,
+                },
+                Alternative {
+                    store: StoreId(1),
+                    distance_mm: u64::MAX,
+                    window: Some((Time(-1), Time(1))),
+                },
+            ],
+        },
+        Reply::PickException {
+            reservation: Arc::new(reservation()),
+            moved_to: None,
+            alternatives: vec![],
+        },
         Reply::Duplicate { first: Sequence(0) },
         Reply::Done,
     ]
@@ -561,6 +639,7 @@ fn every_row_reads_back_and_every_flipped_bit_of_it_is_found() {
         },
     );
     check_row(&ReservationId(12), &reservation());
+    check_row(&ReservationId(12), &order());
     check_row(&Arc::<str>::from("c"), &checkout());
     check_row(&BusinessKey(u128::MAX), &TakenAt(Sequence(1 << 40)));
     check_row(
@@ -668,10 +747,10 @@ fn the_log_never_holds_a_personal_record() {
 fn a_value_a_later_version_wrote_is_named_and_not_guessed() {
     let mut payload = Vec::new();
     write_payload(&reservation(), &mut payload);
-    // State 9, after the last one known here: the last value of a field counts.
-    payload.extend([4 << 3, 9]);
+    // State 11, after the last one known here: the last value of a field counts.
+    payload.extend([4 << 3, 11]);
     let found = read_payload::<Reservation>(&payload);
-    assert_eq!(found, Err(RecordProblem::field("reservation state", 9)));
+    assert_eq!(found, Err(RecordProblem::field("reservation state", 11)));
     let sealed = [1 << 3, 7, 2 << 3, 1];
     assert_eq!(
         read_payload::<Personal>(&sealed),

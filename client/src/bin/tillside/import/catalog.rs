@@ -67,7 +67,7 @@ impl Kind for Stores {
             town: cells.label(TOWN)?,
             province: cells.label(PROVINCE)?,
             country_code: cells.label(COUNTRY)?,
-            etag: String::new(),
+            ..Default::default()
         })
     }
 

@@ -1,0 +1,255 @@
+//! A store cannot keep its promise: it did not find the goods, or it does not answer. The other stores that have them are
+//! found in the same step, and the order moves there where that is asked for, so that nobody takes them in between.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::command::WantedLine;
+use crate::ctx::Ctx;
+use crate::decide::Decided;
+use crate::decide::orders::{acknowledge_by, end, moved, put, refused, seen};
+use crate::event::Event;
+use crate::ids::{ReservationId, SkuId};
+use crate::limits::REROUTES_MAX;
+use crate::order::{Handling, PickProblem};
+use crate::order_command::PickException;
+use crate::reject::Rejection;
+use crate::reply::{Alternative, Reply};
+use crate::reservation::{Reservation, ReservationLine, ReservationState as At};
+use crate::routing::{PlanOption, PlanQuery, options};
+use crate::state::State;
+
+pub(super) fn report(
+    state: &State,
+    reservation: Arc<Reservation>,
+    found: &PickException,
+    ctx: &Ctx,
+) -> Decided {
+    match reservation.state_at(ctx.now) {
+        At::Confirmed | At::Picking | At::Ready => {}
+        other => {
+            return Err(refused(
+                other,
+                "only what a store still has to hand over in full can be short",
+            ));
+        }
+    }
+    let mut after = Reservation::clone(&reservation);
+    let mut missing = Missing::default();
+    for (i, line) in found.lines.iter().enumerate() {
+        let at = position(&reservation, found, i)?;
+        let own = &mut after.lines[at];
+        let short = own.held - line.found;
+        own.held = line.found;
+        own.picked = line.found;
+        own.rejected += short;
+        own.problem = Some(line.problem);
+        missing.add(own.sku, short, line.problem);
+    }
+    let mut events = missing.events(state, &reservation, ctx);
+    let alternatives = alternatives(state, &reservation, found.max_options.max(1), ctx);
+    seen(&mut after, ctx);
+    after.state = match after.state {
+        At::Confirmed => At::Picking,
+        other => other,
+    };
+    let next = alternatives.first().filter(|_| found.move_to_next);
+    let moved_to = next.map(|next| move_to(state, &mut after, &reservation, next, ctx));
+    let holds_nothing = after.lines.iter().all(|l| l.held == 0);
+    if holds_nothing {
+        end(&mut after, At::Released, ctx.now);
+    } else if moved_to.is_some() {
+        // What was found is off the shelf here.
+        after.state = At::NeedsPutBack;
+        after.handling.deadline = None;
+    } else if after.state == At::Ready {
+        // What is left goes on waiting as long as all of it would have.
+        after.handling.deadline = reservation.handling.deadline;
+    }
+    let (reply, puts) = put(after, ctx);
+    events.extend(puts);
+    events.extend(moved_to.iter().map(|new| Event::ReservationPut {
+        reservation: Arc::clone(new),
+    }));
+    let Reply::Reservation(reservation) = reply else {
+        return Ok((reply, events));
+    };
+    let reply = Reply::PickException {
+        reservation,
+        moved_to,
+        alternatives,
+    };
+    Ok((reply, events))
+}
+
+/// The line that the report's line `i` is about.
+fn position(
+    reservation: &Reservation,
+    found: &PickException,
+    i: usize,
+) -> Result<usize, Rejection> {
+    let line = &found.lines[i];
+    let invalid = |field: &str, problem: String| {
+        let field = format!("lines[{i}].{field}");
+        Err(Rejection::Invalid { field, problem })
+    };
+    let lines = &reservation.lines;
+    let Some(at) = lines.iter().position(|l| l.line_id == line.line_id) else {
+        return invalid(
+            "line_id",
+            format!("{:?} is no line of this reservation", line.line_id),
+        );
+    };
+    if found.lines[..i].iter().any(|l| l.line_id == line.line_id) {
+        return invalid("line_id", format!("{:?} is named twice", line.line_id));
+    }
+    if line.found >= lines[at].held {
+        let problem = format!(
+            "is {} thousandths, and {} are held: name only lines that are short",
+            line.found, lines[at].held
+        );
+        return invalid("quantity_found", problem);
+    }
+    Ok(at)
+}
+
+/// What is short, by product.
+#[derive(Default)]
+struct Missing {
+    not_found: SmallVec<[(SkuId, i64); 4]>,
+    damaged: SmallVec<[(SkuId, i64); 4]>,
+}
+
+impl Missing {
+    fn add(&mut self, sku: SkuId, short: i64, problem: PickProblem) {
+        let list = match problem {
+            PickProblem::NotFound => &mut self.not_found,
+            PickProblem::Damaged => &mut self.damaged,
+            // It is there: nothing is wrong with the stock.
+            PickProblem::Declined => return,
+        };
+        match list.iter_mut().find(|(known, _)| *known == sku) {
+            Some((_, sum)) => *sum += short,
+            None => list.push((sku, short)),
+        }
+    }
+
+    /// Corrects the stock of the store. Whoever cannot find what is asked for would not find more for the next order either:
+    /// besides what is missing, what nobody holds goes as well, until a count says better.
+    fn events(&self, state: &State, reservation: &Reservation, ctx: &Ctx) -> Vec<Event> {
+        let store = reservation.store;
+        let not_found = self.not_found.iter().map(|(sku, short)| {
+            let free = state.level(*sku, store).available_in_store().max(0);
+            moved(state, *sku, store, -(short + free), 0, ctx)
+        });
+        let damaged = self
+            .damaged
+            .iter()
+            .map(|(sku, short)| moved(state, *sku, store, 0, *short, ctx));
+        not_found.chain(damaged).collect()
+    }
+}
+
+/// Other stores that have everything this one holds, best first. None once too many have failed the order.
+fn alternatives(
+    state: &State,
+    reservation: &Reservation,
+    max_options: usize,
+    ctx: &Ctx,
+) -> Vec<Alternative> {
+    let Some(sought) = reservation.sought else {
+        return Vec::new();
+    };
+    let mut without = reservation.handling.refused_by.clone();
+    without.push(reservation.store);
+    let lines = wanted(reservation);
+    if lines.is_empty() || without.len() > REROUTES_MAX {
+        return Vec::new();
+    }
+    let query = PlanQuery {
+        origin: sought.origin,
+        lines: &lines,
+        limit_mm: sought.limit_mm,
+        // Those that had the order may be among the first.
+        max_options: max_options + without.len(),
+        require_open_now: false,
+        only_store: None,
+        now: ctx.now,
+        credit: None,
+    };
+    let alternative = |o: &PlanOption| Alternative {
+        store: o.store,
+        distance_mm: o.distance_mm,
+        window: o.window,
+    };
+    let options = options(state, &query);
+    let others = options.iter().filter(|o| !without.contains(&o.store));
+    others.take(max_options).map(alternative).collect()
+}
+
+fn wanted(reservation: &Reservation) -> Vec<WantedLine> {
+    let held = reservation.lines.iter().filter(|l| l.held > 0);
+    held.map(|l| WantedLine {
+        line_id: Arc::clone(&l.line_id),
+        sku: l.sku,
+        quantity: l.held,
+    })
+    .collect()
+}
+
+/// Commits everything that `before` held at the next store; `from` remembers where it went. The customer keeps their code.
+fn move_to(
+    state: &State,
+    from: &mut Reservation,
+    before: &Reservation,
+    next: &Alternative,
+    ctx: &Ctx,
+) -> Arc<Reservation> {
+    let id = ReservationId(state.counters().next_reservation.max(1));
+    from.handling.replaced_by = Some(id);
+    let mut refused_by = before.handling.refused_by.clone();
+    refused_by.push(before.store);
+    let line = |l: WantedLine| ReservationLine::holding(l.line_id, l.sku, l.quantity);
+    Arc::new(Reservation {
+        id,
+        order_id: Arc::clone(&before.order_id),
+        store: next.store,
+        state: At::Confirmed,
+        lines: wanted(before).into_iter().map(line).collect(),
+        distance_mm: next.distance_mm,
+        window: next.window,
+        expire: before.expire,
+        created: ctx.now,
+        version: ctx.seq,
+        sought: before.sought,
+        handling: Handling {
+            payment: before.handling.payment,
+            handover: before.handling.handover,
+            pickup_code: before.handling.pickup_code,
+            deadline: acknowledge_by(state, next.store, ctx.now),
+            fallback_steps: before.handling.fallback_steps + 1,
+            refused_by,
+            replaces: Some(before.id),
+            ..Handling::default()
+        },
+    })
+}
+
+/// A store did not acknowledge in time: the order moves to the next one that has it, or is left there and marked.
+pub(super) fn unanswered(state: &State, reservation: &Reservation, ctx: &Ctx) -> Vec<Event> {
+    let mut after = reservation.clone();
+    let alternatives = alternatives(state, reservation, 1, ctx);
+    let Some(next) = alternatives.first() else {
+        after.handling.deadline = None;
+        after.handling.acknowledge_missed = true;
+        return put(after, ctx).1;
+    };
+    let new = move_to(state, &mut after, reservation, next, ctx);
+    after.handling.acknowledge_missed = true;
+    // Nobody has touched the goods: they are on the shelf.
+    end(&mut after, At::Released, ctx.now);
+    let (_, mut events) = put(after, ctx);
+    events.push(Event::ReservationPut { reservation: new });
+    events
+}
