@@ -12,7 +12,9 @@ use crate::drafts::*;
 use crate::model::Model;
 
 /// Kinds of commands, as [`Commands::of_kind`] numbers them.
-const KINDS: usize = 17;
+const KINDS: usize = 20;
+/// Those that are events of other systems.
+const EVENTS: std::ops::Range<usize> = 13..17;
 
 /// Which commands a seed prefers: some seeds never send some kinds, so that others come in long rows.
 pub(crate) struct Commands {
@@ -64,9 +66,9 @@ impl Commands {
 
     /// An event for the bulk lane.
     pub(crate) fn event(&mut self, rng: &mut StdRng, model: &Model) -> Ingest {
-        match self.of_kind(rng.random_range(13..KINDS), rng, model) {
+        match self.of_kind(rng.random_range(EVENTS), rng, model) {
             Command::Ingest(ingest) => *ingest,
-            other => unreachable!("kinds from 13 on are events: {other:?}"),
+            other => unreachable!("these kinds are events: {other:?}"),
         }
     }
 
@@ -118,6 +120,10 @@ impl Commands {
                 IngestPayload::Adjustment(adjustment(rng, model))
             }),
             15 => self.ingest(rng, model, |rng, _| IngestPayload::Profile(person(rng))),
+            17 | 18 => Command::Order(Box::new(order(rng, model))),
+            19 => Command::CancelOrder {
+                order_id: order_id(rng),
+            },
             _ => self.ingest(rng, model, |rng, model| {
                 IngestPayload::Sale(sale(rng, model))
             }),

@@ -8,12 +8,17 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use smallvec::{SmallVec, smallvec};
 use tillside_engine::barcode::Embedded;
-use tillside_engine::catalog::{Product, Store, StoreState};
+use tillside_engine::catalog::{Patience, Product, Store, StoreState};
 use tillside_engine::command::*;
 use tillside_engine::customer::{Consent, Contacts, KnownIdentifier, Purpose};
 use tillside_engine::identity::{Identifier, IdentifierKind, IndexKey};
 use tillside_engine::ids::*;
 use tillside_engine::offer::{ComputedBy, OfferTerms, Reward};
+use tillside_engine::order::{HandoverKind, PaymentState, PickProblem, Shipment, Sought};
+use tillside_engine::order_command::{
+    FoundLine, HandOver, OrderCommand, OrderStep, PickException, Terms,
+};
+use tillside_engine::pickup_code;
 use tillside_engine::sale::SaleKind;
 use tillside_engine::units::{Currency, Money, Thousandths, Time, Unit};
 
@@ -97,6 +102,10 @@ pub(crate) fn store(rng: &mut StdRng, n: u32) -> Store {
         town: "".into(),
         province: "".into(),
         country: "IT".into(),
+        patience: Patience {
+            acknowledge_ms: rng.random_bool(0.5).then_some(20_000),
+            no_show_ms: rng.random_bool(0.5).then_some(60_000),
+        },
         version: Sequence(0),
     }
 }
@@ -392,7 +401,97 @@ pub(crate) fn reserve(rng: &mut StdRng, checkout: bool) -> Reserve {
         hold_ms: [second, 10 * second, 900 * second][rng.random_range(0..3)]
             * rng.random_range(1..4),
         checkout_revision: checkout.then(|| rng.random_range(1..5)),
+        sought: rng.random_bool(0.8).then(|| Sought {
+            origin: Point::new(9.0 + f64::from(first) / 100.0, 45.0),
+            // From one store to the next it is 786 m.
+            limit_mm: [1_000_000, 50_000_000][rng.random_range(0..2)],
+        }),
     }
+}
+
+/// A step of an order: mostly of one of the latest, with lines it mostly has.
+pub(crate) fn order(rng: &mut StdRng, model: &Model) -> OrderCommand {
+    // Of those that hold stock, so that orders come far.
+    let live: Vec<ReservationId> = model
+        .reservations
+        .values()
+        .filter(|r| r.holds_stock() || rng.random_ratio(1, 20))
+        .map(|r| r.id)
+        .collect();
+    let id = if live.is_empty() || rng.random_ratio(1, 6) {
+        reservation(rng, model)
+    } else {
+        live[rng.random_range(0..live.len())]
+    };
+    let current = model.reservations.get(&id.0);
+    let etag = rng.random_ratio(1, 8).then(|| {
+        let version = current.map_or(1, |r| r.version.0);
+        Sequence(version + rng.random_range(0..2))
+    });
+    let line = |rng: &mut StdRng| -> Arc<str> { rng.random_range(0..4).to_string().into() };
+    let payment = |rng: &mut StdRng| {
+        [
+            PaymentState::Unpaid,
+            PaymentState::Authorised,
+            PaymentState::Paid,
+        ][rng.random_range(0..3)]
+    };
+    let step = match rng.random_range(0..16) {
+        0..3 => OrderStep::Confirm(Terms {
+            payment: payment(rng),
+            handover: HandoverKind::Locker,
+        }),
+        3 => OrderStep::Extend {
+            hold_ms: 1000 * rng.random_range(1..5000),
+        },
+        4 => OrderStep::Acknowledge,
+        5 => OrderStep::StartPicking,
+        6..8 => OrderStep::MarkReady,
+        8..11 => {
+            let goods = |rng: &mut StdRng| {
+                let quantity = rng.random_bool(0.7).then(|| rng.random_range(1..4) * 500);
+                (line(rng), quantity)
+            };
+            OrderStep::HandOver(HandOver {
+                lines: (0..rng.random_range(0..3)).map(|_| goods(rng)).collect(),
+                code: match rng.random_range(0..4) {
+                    0 => "".into(),
+                    1 => "WRONG".into(),
+                    _ => pickup_code::code(&INDEX_KEY, id).into(),
+                },
+                without_code: rng.random_bool(0.5),
+                is_last: rng.random_ratio(1, 5),
+                payment: rng.random_bool(0.3).then(|| payment(rng)),
+            })
+        }
+        11 => OrderStep::MarkShipped(Shipment {
+            carrier: "BRT".into(),
+            tracking_number: "".into(),
+        }),
+        12 => OrderStep::PutBack,
+        _ => {
+            let problems = [
+                PickProblem::NotFound,
+                PickProblem::Damaged,
+                PickProblem::Declined,
+            ];
+            let found = |rng: &mut StdRng| FoundLine {
+                line_id: line(rng),
+                found: rng.random_range(0..3) * 500,
+                problem: problems[rng.random_range(0..3)],
+            };
+            OrderStep::PickException(PickException {
+                lines: (0..rng.random_range(1..3)).map(|_| found(rng)).collect(),
+                move_to_next: rng.random_bool(0.6),
+                max_options: rng.random_range(1..4),
+            })
+        }
+    };
+    OrderCommand { id, etag, step }
+}
+
+pub(crate) fn order_id(rng: &mut StdRng) -> Arc<str> {
+    format!("order {}", rng.random_range(0..8)).into()
 }
 
 pub(crate) fn sale(rng: &mut StdRng, model: &Model) -> SaleDraft {

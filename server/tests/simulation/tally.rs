@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tillside_engine::command::{Command, IngestPayload};
+use tillside_engine::order_command::OrderStep;
 use tillside_store::faulty::FaultKind;
 
 /// Kinds of commands that a run has to meet.
-pub(crate) const COMMANDS: [&str; 21] = [
+pub(crate) const COMMANDS: [&str; 33] = [
     "put stores",
     "put products",
     "create customer",
@@ -28,6 +29,18 @@ pub(crate) const COMMANDS: [&str; 21] = [
     "expire a hold",
     "forget a checkout",
     "forget a reservation",
+    "confirm an order",
+    "extend",
+    "acknowledge",
+    "start picking",
+    "make ready",
+    "hand over",
+    "ship",
+    "put back",
+    "report a pick exception",
+    "cancel an order",
+    "give up on a store that does not answer",
+    "give up on a customer who does not come",
 ];
 
 /// Situations that a run has to meet.
@@ -177,5 +190,17 @@ pub(crate) fn name(command: &Command) -> &'static str {
             IngestPayload::Profile(_) => "ingest a profile",
         },
         Command::Timer(_) => "a timer",
+        Command::Order(order) => match order.step {
+            OrderStep::Confirm(_) => "confirm an order",
+            OrderStep::Extend { .. } => "extend",
+            OrderStep::Acknowledge => "acknowledge",
+            OrderStep::StartPicking => "start picking",
+            OrderStep::MarkReady => "make ready",
+            OrderStep::HandOver(_) => "hand over",
+            OrderStep::MarkShipped(_) => "ship",
+            OrderStep::PutBack => "put back",
+            OrderStep::PickException(_) => "report a pick exception",
+        },
+        Command::CancelOrder { .. } => "cancel an order",
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tillside_engine::decide::Rules;
 use tillside_engine::ids::Sequence;
 use tillside_engine::invariants::violations;
+use tillside_engine::reservation::ReservationState;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
 use tillside_server::sequencer::{Batching, Core, Finished, SequencerOptions, Submission, Write};
@@ -86,7 +87,15 @@ impl World {
         for (due, timer) in self.model.timers() {
             if due <= self.model.now.max(clock) {
                 self.tally.command(match timer {
-                    tillside_engine::command::Timer::Reservation(_) => "expire a hold",
+                    tillside_engine::command::Timer::Reservation(id) => {
+                        match self.model.reservations.get(&id.0).map(|r| r.state) {
+                            Some(ReservationState::Confirmed) => {
+                                "give up on a store that does not answer"
+                            }
+                            Some(ReservationState::Held) | None => "expire a hold",
+                            Some(_) => "give up on a customer who does not come",
+                        }
+                    }
                     tillside_engine::command::Timer::Checkout(_) => "forget a checkout",
                     tillside_engine::command::Timer::EndedReservation(_) => "forget a reservation",
                 });

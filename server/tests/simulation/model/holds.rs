@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tillside_engine::command::Reserve;
 use tillside_engine::ids::ReservationId;
+use tillside_engine::order::{Handling, PaymentState};
+use tillside_engine::order_command::Terms;
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
@@ -12,13 +14,6 @@ use tillside_engine::reservation::{
 use super::{At, Entity, HOUR_MS, Model, Outcome, Refusal, Told, refused, reservation_name};
 
 impl Model {
-    /// Those that are held, not confirmed.
-    pub(super) fn holds(&self) -> impl Iterator<Item = &Arc<Reservation>> {
-        self.reservations
-            .values()
-            .filter(|r| r.state == ReservationState::Held)
-    }
-
     pub(super) fn reservation(&self, id: ReservationId) -> Option<Arc<Reservation>> {
         self.reservations.get(&id.0).cloned()
     }
@@ -76,10 +71,16 @@ impl Model {
             .values()
             .rfind(|r| r.order_id == reserve.order_id)
             .cloned();
-        if let Some(confirmed) = earlier
-            .as_ref()
-            .filter(|r| r.state == ReservationState::Confirmed)
-        {
+        let is_placed = |r: &&Arc<Reservation>| {
+            matches!(
+                r.state,
+                ReservationState::Confirmed
+                    | ReservationState::Picking
+                    | ReservationState::Ready
+                    | ReservationState::PartiallyPickedUp
+            )
+        };
+        if let Some(confirmed) = earlier.as_ref().filter(is_placed) {
             return refused("OrderConfirmed", reservation_name(confirmed.id));
         }
         let earlier = earlier.filter(|r| r.state == ReservationState::Held);
@@ -102,8 +103,9 @@ impl Model {
         let place = reserve
             .candidates
             .iter()
-            .find(|c| has_all(c.store.0))
-            .copied();
+            .enumerate()
+            .find(|(_, c)| has_all(c.store.0))
+            .map(|(n, c)| (n, *c));
         let hold = match (
             reserve.candidates.is_empty(),
             reserve.checkout_revision,
@@ -117,13 +119,10 @@ impl Model {
         if let Some(earlier) = &earlier {
             self.end(earlier.id, ReservationState::Released, at);
         }
-        let hold = hold.map(|place| {
+        let hold = hold.map(|(passed_over, place)| {
             self.reservations_made += 1;
-            let line = |l: &tillside_engine::command::WantedLine| ReservationLine {
-                line_id: Arc::clone(&l.line_id),
-                sku: l.sku,
-                requested: l.quantity,
-                held: l.quantity,
+            let line = |l: &tillside_engine::command::WantedLine| {
+                ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity)
             };
             let reservation = Reservation {
                 id: ReservationId(self.reservations_made),
@@ -136,6 +135,11 @@ impl Model {
                 expire: at.now.plus_ms(reserve.hold_ms),
                 created: at.now,
                 version: at.sequence,
+                sought: reserve.sought,
+                handling: Handling {
+                    fallback_steps: passed_over as u32,
+                    ..Handling::default()
+                },
             };
             self.set(reservation)
         });
@@ -163,7 +167,7 @@ impl Model {
         ))
     }
 
-    fn put_checkout(&mut self, checkout: Checkout) {
+    pub(super) fn put_checkout(&mut self, checkout: Checkout) {
         self.touch(Entity::Checkout(Arc::clone(&checkout.checkout_id)));
         self.checkouts
             .insert(Arc::clone(&checkout.checkout_id), checkout);
@@ -174,33 +178,19 @@ impl Model {
             .map_or_else(|| refused("UnknownReservation", reservation_name(id)), Ok)
     }
 
-    pub(super) fn confirm(&mut self, id: ReservationId, at: At) -> Outcome {
-        let current = self.existing(id)?;
-        match current.state {
-            ReservationState::Held if current.expire <= at.now => refused("ReservationExpired", ""),
-            ReservationState::Expired => refused("ReservationExpired", ""),
-            ReservationState::Released => refused("ReservationEnded", "released"),
-            ReservationState::Confirmed | ReservationState::Fulfilled => {
-                Ok((Told::Reservation(current), false))
-            }
-            ReservationState::Held => {
-                let confirmed = Reservation {
-                    state: ReservationState::Confirmed,
-                    version: at.sequence,
-                    ..Reservation::clone(&current)
-                };
-                Ok((Told::Reservation(self.set(confirmed)), true))
-            }
-        }
-    }
-
     pub(super) fn release(&mut self, id: ReservationId, at: At) -> Outcome {
         let current = self.existing(id)?;
         match current.state {
-            ReservationState::Fulfilled => refused("ReservationEnded", "fulfilled"),
-            ReservationState::Released | ReservationState::Expired => {
+            ReservationState::Fulfilled | ReservationState::Shipped => {
+                refused("ReservationEnded", current.state.name())
+            }
+            ReservationState::Released | ReservationState::Expired | ReservationState::PutBack => {
                 Ok((Told::Reservation(current), false))
             }
+            ReservationState::Picking
+            | ReservationState::Ready
+            | ReservationState::PartiallyPickedUp
+            | ReservationState::NeedsPutBack => refused("WrongState", current.state.name()),
             ReservationState::Held | ReservationState::Confirmed => {
                 let ended = self
                     .end(id, ReservationState::Released, at)
@@ -232,7 +222,13 @@ impl Model {
         if let Some(hold) = hold {
             // Paid confirms what is held, given up gives it back; where the hold has ended, it has ended.
             let _ = match result {
-                CheckoutResult::Completed => self.confirm(hold, at),
+                CheckoutResult::Completed => {
+                    let terms = Terms {
+                        payment: PaymentState::Paid,
+                        ..Terms::default()
+                    };
+                    self.confirm(hold, terms, at)
+                }
                 CheckoutResult::Cancelled => self.release(hold, at),
             };
         }

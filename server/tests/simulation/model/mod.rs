@@ -5,6 +5,7 @@
 mod catalog;
 mod holds;
 mod offers;
+mod orders;
 mod people;
 mod sales;
 mod stock;
@@ -19,8 +20,9 @@ use tillside_engine::ids::{
     BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence,
 };
 use tillside_engine::offer::{Offer, OutcomeCounts};
+use tillside_engine::order_command::Terms;
 use tillside_engine::reject::Rejection;
-use tillside_engine::reply::{Reply, Warning};
+use tillside_engine::reply::{Alternative, Reply, Warning};
 use tillside_engine::reservation::{Checkout, CheckoutResult, Reservation, ReservationState};
 use tillside_engine::sale::QuarantinedLine;
 use tillside_engine::units::Time;
@@ -61,6 +63,11 @@ pub(crate) enum Told {
     Ingested(Vec<Warning>),
     Duplicate(Sequence),
     Done,
+    Short {
+        reservation: Arc<Reservation>,
+        moved_to: Option<Arc<Reservation>>,
+        alternatives: Vec<Alternative>,
+    },
     Refused(Refusal),
 }
 
@@ -250,7 +257,7 @@ impl Model {
             self.sequence.0 += 1;
             self.now = now;
             match timer {
-                Timer::Reservation(id) => self.expire(id),
+                Timer::Reservation(id) => self.due(id),
                 Timer::EndedReservation(id) => {
                     self.reservations.remove(&id.0);
                     self.touched.push(Entity::Reservation(id.0));
@@ -266,24 +273,31 @@ impl Model {
 
     /// Everything that will be due, in order.
     pub(crate) fn timers(&self) -> Vec<(Time, Timer)> {
-        let holds = self.holds().map(|r| (r.expire, Timer::Reservation(r.id)));
+        let live = self.reservations.values();
+        let holds = live.filter_map(|r| Some((Self::when_due(r)?, Timer::Reservation(r.id))));
         let checkouts = self
             .checkouts
             .values()
             .map(|c| (c.expire, Timer::Checkout(Arc::clone(&c.checkout_id))));
-        // What has ended is remembered for 30 days after its hold would have run out.
+        // What has ended is remembered for 30 days after its hold would have run out, or after its end where that is known.
         let ended = self
             .reservations
             .values()
             .filter(|r| {
                 !matches!(
                     r.state,
-                    ReservationState::Held | ReservationState::Confirmed
+                    ReservationState::Held
+                        | ReservationState::Confirmed
+                        | ReservationState::Picking
+                        | ReservationState::Ready
+                        | ReservationState::PartiallyPickedUp
+                        | ReservationState::NeedsPutBack
                 )
             })
             .map(|r| {
+                let ended = r.handling.ended.unwrap_or(r.expire);
                 (
-                    r.expire.plus_ms(30 * 24 * HOUR_MS),
+                    r.expire.max(ended).plus_ms(30 * 24 * HOUR_MS),
                     Timer::EndedReservation(r.id),
                 )
             });
@@ -304,7 +318,9 @@ impl Model {
             Command::AdjustStock(adjustment) => self.adjust(adjustment, adjustment.occurred, at),
             Command::SetStockCount(count) => self.count(count, count.as_of, at),
             Command::Reserve(reserve) => self.reserve(reserve, at),
-            Command::ConfirmReservation(id) => self.confirm(*id, at),
+            Command::ConfirmReservation(id) => self.confirm(*id, Terms::default(), at),
+            Command::Order(order) => self.order(order, at),
+            Command::CancelOrder { order_id } => self.cancel(order_id, at),
             Command::ReleaseReservation(id) => self.release(*id, at),
             Command::CloseCheckout {
                 checkout_id,
@@ -410,6 +426,15 @@ fn reply(reply: &Reply) -> Told {
         Reply::Ingested { warnings } => Told::Ingested(warnings.to_vec()),
         Reply::Duplicate { first } => Told::Duplicate(*first),
         Reply::Done => Told::Done,
+        Reply::PickException {
+            reservation,
+            moved_to,
+            alternatives,
+        } => Told::Short {
+            reservation: Arc::clone(reservation),
+            moved_to: moved_to.clone(),
+            alternatives: alternatives.clone(),
+        },
     }
 }
 
@@ -430,6 +455,9 @@ fn refusal(rejection: &Rejection) -> Refusal {
         OrderConfirmed { reservation_id, .. } => ("OrderConfirmed", reservation_id.clone()),
         ReservationExpired => ("ReservationExpired", String::new()),
         ReservationEnded(how) => ("ReservationEnded", (*how).to_owned()),
+        UnknownOrder { order_id } => ("UnknownOrder", order_id.to_string()),
+        WrongState { state, .. } => ("WrongState", (*state).to_owned()),
+        PickupCodeWrong => ("PickupCodeWrong", String::new()),
         CountTooOld(_) => ("CountTooOld", String::new()),
         CountInFuture => ("CountInFuture", String::new()),
         RequestIdReused => ("RequestIdReused", String::new()),

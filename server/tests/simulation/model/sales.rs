@@ -7,6 +7,7 @@ use tillside_engine::barcode::Embedded;
 use tillside_engine::command::{ItemDraft, SaleDraft, SaleLineDraft};
 use tillside_engine::ids::StoreId;
 use tillside_engine::offer::OutcomeType;
+use tillside_engine::order::PaymentState;
 use tillside_engine::reply::Warning;
 use tillside_engine::reservation::{Reservation, ReservationState};
 use tillside_engine::sale::{QuarantinedLine, SaleKind};
@@ -52,11 +53,11 @@ impl Model {
             }
             let settled = match (store, line.product) {
                 (Some(store), Some(product)) => {
-                    let settled = self.hand_over(line, product, store, at);
-                    if line.quantity != 0 {
-                        self.move_stock((product, store), -line.quantity, own_time, at.now);
+                    let (before, now) = self.hand_over(line, product, store, at);
+                    if line.quantity != before {
+                        self.move_stock((product, store), before - line.quantity, own_time, at.now);
                     }
-                    settled
+                    before + now > 0
                 }
                 _ => {
                     self.put_aside(draft, number, line, time, store.is_none(), at);
@@ -180,36 +181,58 @@ impl Model {
         (None, None, None)
     }
 
-    /// Takes what the line hands over out of its reservation; false where there is nothing to take.
-    fn hand_over(&mut self, line: &Line<'_>, product: u32, store: u32, at: At) -> bool {
+    /// Settles what the line names of its reservation: (how much went out before, how much goes out now).
+    fn hand_over(&mut self, line: &Line<'_>, product: u32, store: u32, at: At) -> (i64, i64) {
         let reservation = line.draft.reservation.and_then(|id| self.reservation(id));
-        let holds = |r: &Arc<Reservation>| {
-            matches!(
-                r.state,
-                ReservationState::Held | ReservationState::Confirmed
-            )
+        let Some(reservation) = reservation.filter(|r| r.store.0 == store) else {
+            return (0, 0);
         };
-        let Some(reservation) = reservation.filter(holds).filter(|r| r.store.0 == store) else {
-            return false;
-        };
-        let mut left = line.quantity;
         let mut after = Reservation {
             version: at.sequence,
             ..Reservation::clone(&reservation)
         };
-        for held in after.lines.iter_mut().filter(|l| l.sku.0 == product) {
-            let taken = held.held.min(left).max(0);
-            held.held -= taken;
+        let (mut before, mut now) = (0, 0);
+        let mut left = line.quantity.max(0);
+        for out in after.lines.iter_mut().filter(|l| l.sku.0 == product) {
+            let taken = (out.handed_over - out.receipted).clamp(0, left);
+            out.receipted += taken;
+            before += taken;
             left -= taken;
         }
-        if after.lines == reservation.lines {
-            return false;
+        for held in after.lines.iter_mut().filter(|l| l.sku.0 == product) {
+            let taken = held.held.min(left);
+            held.held -= taken;
+            held.receipted += taken;
+            now += taken;
+            left -= taken;
         }
-        if after.lines.iter().all(|l| l.held == 0) {
-            after.state = ReservationState::Fulfilled;
+        if before + now == 0 {
+            return (0, 0);
+        }
+        let all_out = after.lines.iter().all(|l| l.held == 0);
+        match after.state {
+            ReservationState::Fulfilled
+            | ReservationState::Released
+            | ReservationState::Expired
+            | ReservationState::Shipped
+            | ReservationState::PutBack => {}
+            _ if all_out => {
+                after.state = ReservationState::Fulfilled;
+                after.handling.deadline = None;
+                after.handling.ended = Some(at.now);
+            }
+            ReservationState::Ready => after.state = ReservationState::PartiallyPickedUp,
+            _ => {}
+        }
+        if after
+            .lines
+            .iter()
+            .all(|l| l.requested <= l.rejected + l.receipted)
+        {
+            after.handling.payment = PaymentState::Paid;
         }
         self.set(after);
-        true
+        (before, now)
     }
 
     fn put_aside(

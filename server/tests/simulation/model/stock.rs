@@ -33,6 +33,10 @@ impl Cell {
                 .sum::<i64>()
     }
 
+    pub(super) fn damage(&mut self, quantity: i64) {
+        self.damaged += quantity;
+    }
+
     /// The time of something that says no time of its own: now, and after a count that was taken before it.
     fn in_order_of_arrival(&self, now: Time) -> Time {
         self.counted
@@ -55,11 +59,11 @@ impl Cell {
 impl Model {
     pub(crate) fn figures(&self, key: CellKey) -> Figures {
         let cell = self.cells.get(&key).cloned().unwrap_or_default();
-        let held = |state| -> i64 {
+        let held = |states: &[ReservationState]| -> i64 {
             let here = self
                 .reservations
                 .values()
-                .filter(|r| r.state == state && r.store.0 == key.1);
+                .filter(|r| states.contains(&r.state) && r.store.0 == key.1);
             here.flat_map(|r| &r.lines)
                 .filter(|l| l.sku.0 == key.0)
                 .map(|l| l.held)
@@ -67,8 +71,14 @@ impl Model {
         };
         Figures {
             on_hand: cell.on_hand(),
-            reserved: held(ReservationState::Held),
-            committed: held(ReservationState::Confirmed),
+            reserved: held(&[ReservationState::Held]),
+            committed: held(&[
+                ReservationState::Confirmed,
+                ReservationState::Picking,
+                ReservationState::Ready,
+                ReservationState::PartiallyPickedUp,
+                ReservationState::NeedsPutBack,
+            ]),
             safety: cell.safety,
             damaged: cell.damaged,
             counted_at: cell.counted.map(|(when, _)| when),
@@ -96,6 +106,11 @@ impl Model {
         let cell = self.cell(key);
         let when = own_time.unwrap_or_else(|| cell.in_order_of_arrival(now));
         cell.moved.push((when, quantity));
+    }
+
+    /// What was not found is gone, and what nobody asked for with it.
+    pub(super) fn lose(&mut self, key: CellKey, missing: i64, free: i64, now: Time) {
+        self.move_stock(key, -(missing + free), None, now);
     }
 
     fn known(
