@@ -84,6 +84,26 @@ methods! {
     keyed timeout FulfillmentServiceClient.confirm_reservation(ConfirmReservationRequest) -> Reservation;
     /// Gives a reservation's stock back. Twice is the same as once.
     keyed timeout FulfillmentServiceClient.release_reservation(ReleaseReservationRequest) -> Reservation;
+    /// Keeps a hold, or goods that wait for their customer, longer.
+    keyed timeout FulfillmentServiceClient.extend_reservation(ExtendReservationRequest) -> Reservation;
+    /// The store has seen the order.
+    keyed timeout FulfillmentServiceClient.acknowledge_pick(AcknowledgePickRequest) -> Reservation;
+    /// The store picks the order.
+    keyed timeout FulfillmentServiceClient.start_picking(StartPickingRequest) -> Reservation;
+    /// The order waits for its customer.
+    keyed timeout FulfillmentServiceClient.mark_ready_for_pickup(MarkReadyForPickupRequest) -> Reservation;
+    /// The store could not pick all of it; tells who could.
+    keyed timeout FulfillmentServiceClient.report_pick_exception(ReportPickExceptionRequest) -> ReportPickExceptionResponse;
+    /// Goods go to the customer.
+    keyed timeout FulfillmentServiceClient.confirm_handover(ConfirmHandoverRequest) -> Reservation;
+    /// Goods left with a carrier.
+    keyed timeout FulfillmentServiceClient.mark_shipped(MarkShippedRequest) -> Reservation;
+    /// Ends an order, however far it is.
+    keyed timeout FulfillmentServiceClient.cancel_order(CancelOrderRequest) -> Reservation;
+    /// Goods of an order that has ended are on the shelf again.
+    keyed timeout FulfillmentServiceClient.confirm_put_back(ConfirmPutBackRequest) -> Reservation;
+    /// Reservations of a store or an order, a page at a time.
+    plain timeout FulfillmentServiceClient.list_reservations(ListReservationsRequest) -> ListReservationsResponse;
 
     /// The stock level of one SKU in one store.
     plain timeout InventoryServiceClient.get_availability(GetAvailabilityRequest) -> StockLevel;

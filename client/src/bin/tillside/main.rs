@@ -11,6 +11,7 @@ mod inputs;
 mod instant;
 mod money;
 mod offers;
+mod orders;
 mod output;
 mod plan;
 mod profile;
@@ -53,6 +54,8 @@ enum Command {
     Confirm(reservation::ReservationArgs),
     /// Give a reservation's stock back
     Release(reservation::ReservationArgs),
+    /// What a store does with an order: list, pick, ready, handover
+    Orders(orders::OrdersArgs),
     /// Show, count or move stock
     Stock(stock::StockArgs),
     /// What runs on the server and what it holds
@@ -78,6 +81,7 @@ async fn main() -> ExitCode {
         Command::Reserve(args) => reservation::reserve(args, global).await,
         Command::Confirm(args) => reservation::confirm(args, global).await,
         Command::Release(args) => reservation::release(args, global).await,
+        Command::Orders(args) => orders::run(args, global).await,
         Command::Stock(args) => stock::run(args, global).await,
         Command::Info(args) => info::run(args, global).await,
         Command::Backup(args) => backup::run(args, global).await,

@@ -103,6 +103,8 @@ mod tests {
         check::<v1::Decision>("Decision");
         check::<v1::FulfillmentPlan>("FulfillmentPlan");
         check::<v1::Reservation>("Reservation");
+        check::<v1::ListReservationsResponse>("ListReservationsResponse");
+        check::<v1::ReportPickExceptionResponse>("ReportPickExceptionResponse");
         check::<v1::StockLevel>("StockLevel");
         check::<v1::BatchGetAvailabilityResponse>("BatchGetAvailabilityResponse");
         check::<v1::ServerInfo>("ServerInfo");

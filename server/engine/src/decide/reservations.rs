@@ -132,7 +132,7 @@ fn take_first(
     let choice = reserve
         .candidates
         .iter()
-        .position(|candidate| has_all(candidate))
+        .position(has_all)
         .ok_or(Rejection::Contended)?;
     let candidate = &reserve.candidates[choice];
     let window = state
