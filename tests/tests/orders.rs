@@ -340,7 +340,6 @@ impl Shop {
         let answer = IngestServiceClient::new(self.channel.clone())
             .ingest_batch(v1::IngestBatchRequest {
                 events: vec![event],
-                ..Default::default()
             })
             .await?
             .into_inner();

@@ -59,8 +59,8 @@ pub const HOLD_MS_MAX: i64 = 30 * 86_400_000;
 pub const HOLD_MS_DEFAULT: i64 = 15 * 60_000;
 /// How long a closed checkout is remembered against late revisions.
 pub const CLOSED_CHECKOUT_MS: i64 = 24 * 3_600_000;
-/// How long an ended reservation is remembered after the time its hold would have run out: late pickups, complaints and
-/// repeats come within weeks. One that ends later than that is forgotten at once.
+/// How long an ended reservation is remembered after the time its hold would have run out, or after its own end where that
+/// came later and is noted: late pickups, complaints and repeats come within weeks.
 pub const ENDED_RESERVATION_MS: i64 = 30 * 86_400_000;
 /// Stores that may fail an order one after the other before it is left to people: each time the shopper waits longer.
 pub const REROUTES_MAX: usize = 8;

@@ -83,7 +83,8 @@ impl App {
         let now = self.now();
         let (mut found, mut looked_at) = (Vec::new(), 0);
         for (part, is_wanted) in [(false, live), (true, ended)] {
-            if !is_wanted || part < after.0 {
+            let is_behind = after.0 && !part;
+            if !is_wanted || is_behind {
                 continue;
             }
             let from = if part == after.0 { after.1 } else { BEGINNING };
