@@ -262,8 +262,12 @@ pub fn add_handling(
         HandoverKind::Locker => v1::HandoverKind::Locker,
     };
     let id = |id: Option<ReservationId>| id.map_or_else(String::new, |id| id.to_string());
-    wire.payment_state = payment.into();
-    wire.handover_kind = handover.into();
+    // Before the order is placed nothing is agreed.
+    let is_placed = handling.confirmed.is_some() || handling.replaces.is_some();
+    if is_placed || handling.payment != PaymentState::Unpaid {
+        wire.payment_state = payment.into();
+        wire.handover_kind = handover.into();
+    }
     wire.fallback_steps = i32::try_from(handling.fallback_steps).unwrap_or(i32::MAX);
     wire.replaces_reservation_id = id(handling.replaces);
     wire.replaced_by_reservation_id = id(handling.replaced_by);
