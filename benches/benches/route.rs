@@ -29,8 +29,10 @@ const PLACES: u64 = 512;
 
 /// Four of five stores have each product.
 const COMMON: [Common; 3] = [Common::Usual; 3];
-/// One store of ten has one of the products.
-const RARE: [Common; 3] = [Common::Usual, Common::Usual, Common::Rare];
+/// One store of ten has one of the products: too many are left to measure them all.
+const UNCOMMON: [Common; 3] = [Common::Usual, Common::Usual, Common::Rare];
+/// One store of ten has each of two: few are left.
+const RARE: [Common; 3] = [Common::Usual, Common::Rare, Common::Rare];
 /// One store of a hundred has each, nearly never the same one.
 const NOWHERE: [Common; 3] = [Common::Scarce; 3];
 
@@ -98,6 +100,11 @@ fn decide(world: &World, query: &PlanQuery<'_>) -> Option<Near> {
 #[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]
 fn decision_common(bencher: Bencher<'_, '_>, stores: u32) {
     route(bencher, stores, &COMMON, decide);
+}
+
+#[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]
+fn decision_uncommon(bencher: Bencher<'_, '_>, stores: u32) {
+    route(bencher, stores, &UNCOMMON, decide);
 }
 
 #[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]

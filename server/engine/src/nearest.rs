@@ -157,9 +157,7 @@ impl<'a> From<&'a [u64]> for Candidates<'a> {
 impl Candidates<'_> {
     /// Whether a store is in all of the sets.
     pub(crate) fn in_sets(&self, store: StoreId) -> bool {
-        let (word, bit) = (store.0 as usize / 64, store.0 % 64);
-        let holds = |set: &&[u64]| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
-        self.sets.iter().all(holds)
+        in_all(&self.sets, store)
     }
 
     /// Looks at the sets combined, some words at a time: (number of the first word, words). Where nothing is left there is
@@ -215,6 +213,14 @@ impl Candidates<'_> {
         });
         whole.is_continue()
     }
+}
+
+/// Whether a store is in all of some sets.
+#[inline]
+fn in_all(sets: &[&[u64]], store: StoreId) -> bool {
+    let (word, bit) = (store.0 as usize / 64, store.0 % 64);
+    let holds = |set: &&[u64]| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
+    sets.iter().all(holds)
 }
 
 /// The stores of some words, the first of which has number `from`.
@@ -305,11 +311,12 @@ impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
     /// Walks a cell's list; false where the best may not be on it.
     fn walk(&mut self, list: &CellList, candidates: &Candidates<'_>) -> bool {
         let off_centre = self.from.squared_chord(&list.centre).sqrt() + CHORD_MARGIN;
+        let (sets, also) = (&candidates.sets[..], candidates.also);
         for listed in &list.stores {
             if f64::from(listed.chord) - off_centre > self.best.reach {
                 return true;
             }
-            if candidates.in_sets(listed.store) && candidates.also != Some(listed.store) {
+            if in_all(sets, listed.store) && also != Some(listed.store) {
                 self.consider(listed.store);
             }
         }
