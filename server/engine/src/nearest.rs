@@ -196,7 +196,9 @@ impl Candidates<'_> {
             return named.iter().copied().for_each(look);
         }
         let _: ControlFlow<()> = self.each_block(|from, block| {
-            bits(from, block).for_each(&mut look);
+            for (word, at) in block.iter().zip(from..) {
+                each_bit(at, *word, &mut look);
+            }
             ControlFlow::Continue(())
         });
     }
@@ -204,14 +206,24 @@ impl Candidates<'_> {
     /// Those of the sets, where they are at most [`MEASURED_ALL`].
     fn few(&self, few: &mut SmallVec<[StoreId; MEASURED_ALL]>) -> bool {
         let whole = self.each_block(|from, block| {
-            let more: u32 = block.iter().map(|word| word.count_ones()).sum();
-            if few.len() + more as usize > MEASURED_ALL {
-                return ControlFlow::Break(());
+            for (word, at) in block.iter().zip(from..).filter(|(word, _)| **word != 0) {
+                if few.len() + word.count_ones() as usize > MEASURED_ALL {
+                    return ControlFlow::Break(());
+                }
+                each_bit(at, *word, |store| few.push(store));
             }
-            few.extend(bits(from, block));
             ControlFlow::Continue(())
         });
         whole.is_continue()
+    }
+}
+
+/// The stores of the word with number `at`.
+#[inline]
+fn each_bit(at: usize, mut word: u64, mut look: impl FnMut(StoreId)) {
+    while word != 0 {
+        look(StoreId(at as u32 * u64::BITS + word.trailing_zeros()));
+        word &= word - 1;
     }
 }
 
@@ -221,18 +233,6 @@ fn in_all(sets: &[&[u64]], store: StoreId) -> bool {
     let (word, bit) = (store.0 as usize / 64, store.0 % 64);
     let holds = |set: &&[u64]| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
     sets.iter().all(holds)
-}
-
-/// The stores of some words, the first of which has number `from`.
-fn bits(from: usize, block: &[u64]) -> impl Iterator<Item = StoreId> {
-    block.iter().zip(from..).flat_map(|(word, at)| {
-        let mut left = *word;
-        std::iter::from_fn(move || {
-            let bit = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
-            (bit < u64::BITS).then_some(StoreId(at as u32 * u64::BITS + bit))
-        })
-    })
 }
 
 /// A candidate and how far it is, by chord.
