@@ -67,6 +67,7 @@ pub fn question<'a>(origin: Point<f64>, lines: &'a [WantedLine]) -> PlanQuery<'a
         only_store: None,
         now: NOW,
         credit: None,
+        travel_zone: None,
     }
 }
 

@@ -189,6 +189,7 @@ fn store_put(i: u32) -> Event {
         state: StoreState::Open,
         town: "".into(),
         province: "".into(),
+        travel_zone: "".into(),
         country: "IT".into(),
         patience: Default::default(),
         version: Sequence(1),

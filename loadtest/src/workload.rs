@@ -236,6 +236,7 @@ impl<'a> Shopper<'a> {
         };
         v1::Place {
             place: Some(v1::place::Place::Location(location)),
+            ..Default::default()
         }
     }
 
@@ -281,7 +282,7 @@ impl<'a> Shopper<'a> {
             lines: self.cart(),
             max_distance_meters: Some(DISTANCE_METERS),
             max_options: 3,
-            require_open_now: false,
+            ..Default::default()
         }
     }
 
@@ -314,6 +315,7 @@ impl<'a> Shopper<'a> {
                 max_options: 3,
                 hold: false,
                 hold_duration: None,
+                ..Default::default()
             }),
             view: v1::ProfileView::Checkout.into(),
             ..Default::default()

@@ -52,6 +52,7 @@ fn catalog() -> [Command; 2] {
         state: StoreState::Open,
         town: "".into(),
         province: "".into(),
+        travel_zone: "".into(),
         country: "IT".into(),
         patience: Default::default(),
         version: Sequence(0),

@@ -109,6 +109,7 @@ fn pieces(n: i64) -> Option<v1::Quantity> {
 fn at_store(id: &str) -> Option<v1::Place> {
     Some(v1::Place {
         place: Some(v1::place::Place::StoreId(id.into())),
+        ..Default::default()
     })
 }
 

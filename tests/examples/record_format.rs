@@ -188,6 +188,7 @@ fn florence() -> Option<v1::Place> {
     };
     Some(v1::Place {
         place: Some(v1::place::Place::Location(location)),
+        ..Default::default()
     })
 }
 

@@ -432,6 +432,7 @@ fn hold(
         order_id,
         origin: Some(v1::Place {
             place: Some(v1::place::Place::Location(location)),
+            ..Default::default()
         }),
         lines,
         hold_duration: Some(prost_types::Duration {

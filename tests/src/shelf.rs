@@ -95,6 +95,7 @@ pub fn order(id: &str, products: [usize; 2], hold_seconds: i64) -> v1::ReserveFu
                 latitude: 43.7760,
                 longitude: 11.2478,
             })),
+            ..Default::default()
         }),
         lines: products.iter().enumerate().map(line).collect(),
         hold_duration: Some(prost_types::Duration {

@@ -122,6 +122,7 @@ impl Remote {
                 };
                 let near = v1::Place {
                     place: Some(v1::place::Place::StoreId(self.store(0))),
+                    ..Default::default()
                 };
                 let request = v1::ReserveFulfillmentRequest {
                     order_id: request_id.clone(),

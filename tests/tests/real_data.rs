@@ -63,6 +63,7 @@ async fn recognise(channel: &Channel, household: &str) -> Result<v1::CustomerPro
 async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
     let origin = v1::Place {
         place: Some(v1::place::Place::Location(query.location)),
+        ..Default::default()
     };
     let request = v1::PlanFulfillmentRequest {
         origin: Some(origin),
@@ -70,6 +71,7 @@ async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan> {
         max_distance_meters: Some(query.max_distance_meters),
         max_options: 1,
         require_open_now: false,
+        ..Default::default()
     };
     Ok(FulfillmentServiceClient::new(channel.clone())
         .plan_fulfillment(request)

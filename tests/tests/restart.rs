@@ -85,6 +85,7 @@ fn reserve_request(request_id: &str, order_id: &str, n: i64) -> v1::ReserveFulfi
         order_id: order_id.into(),
         origin: Some(v1::Place {
             place: Some(v1::place::Place::Location(location)),
+            ..Default::default()
         }),
         lines: vec![v1::FulfillmentLine {
             line_id: "1".into(),

@@ -70,6 +70,7 @@ async fn plan(channel: &Channel, query: &Query) -> Result<v1::FulfillmentPlan, t
 fn place(location: v1::LatLng) -> Option<v1::Place> {
     Some(v1::Place {
         place: Some(v1::place::Place::Location(location)),
+        ..Default::default()
     })
 }
 

@@ -67,6 +67,8 @@ pub struct Store {
     pub country: Arc<str>,
     /// How long its orders may wait.
     pub patience: Patience,
+    /// Where one gets to it from without crossing a strait, a lake or a border; empty: from everywhere.
+    pub travel_zone: Arc<str>,
     /// Sequence of the last change.
     pub version: Sequence,
 }
@@ -187,6 +189,7 @@ mod tests {
             province: "".into(),
             country: "IT".into(),
             patience: Patience::default(),
+            travel_zone: "".into(),
             version: Sequence(1),
         }
     }

@@ -240,6 +240,7 @@ pub(crate) mod tests {
             state: crate::catalog::StoreState::Open,
             town: "".into(),
             province: "".into(),
+            travel_zone: "".into(),
             country: "".into(),
             patience: Default::default(),
             version: crate::ids::Sequence(1),

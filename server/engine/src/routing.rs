@@ -38,6 +38,17 @@ pub struct PlanQuery<'a> {
     pub now: Time,
     /// The order's own hold: what it holds counts as available.
     pub credit: Option<&'a Reservation>,
+    /// Only stores of this travel zone, and those that can be reached from everywhere.
+    pub travel_zone: Option<&'a str>,
+}
+
+impl PlanQuery<'_> {
+    /// Whether the shopper gets to a store.
+    fn reaches(&self, store: &Store) -> bool {
+        let theirs = &*store.travel_zone;
+        self.travel_zone
+            .is_none_or(|own| theirs.is_empty() || theirs == own)
+    }
 }
 
 /// What was found.
@@ -88,6 +99,8 @@ pub enum StoreRejection {
     Closed,
     /// Not open now, and that was asked for.
     NotOpenNow,
+    /// In another travel zone than the shopper.
+    OtherTravelZone,
 }
 
 /// The answer.
@@ -169,6 +182,9 @@ fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
         StoreState::Paused => return Err(StoreRejection::Paused),
         StoreState::Closed => return Err(StoreRejection::Closed),
     }
+    if !query.reaches(store) {
+        return Err(StoreRejection::OtherTravelZone);
+    }
     if !query.require_open_now {
         return Ok(());
     }
@@ -213,8 +229,12 @@ impl<'a> Search<'a> {
     fn with_all(&self, count: usize) -> SmallVec<[Near; 4]> {
         let stock = self.hold();
         let candidates = stock.candidates(self.index.open());
+        let reaches = |id| {
+            let store = self.index.store(id);
+            store.is_some_and(|store| self.query.reaches(store))
+        };
         self.find(&candidates, self.query.limit_mm, count, |id| {
-            stock.has_all(id)
+            (self.query.travel_zone.is_none() || reaches(id)) && stock.has_all(id)
         })
     }
 

@@ -172,6 +172,7 @@ impl Query {
             only_store: None,
             now,
             credit: None,
+            travel_zone: None,
         };
         plan(state, &query)
     }

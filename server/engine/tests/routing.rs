@@ -26,6 +26,7 @@ fn query<'a>(world: &World, lines: &'a [WantedLine]) -> PlanQuery<'a> {
         only_store: None,
         now: world.now,
         credit: None,
+        travel_zone: None,
     }
 }
 
@@ -334,6 +335,47 @@ fn a_named_store_is_asked_whatever_its_distance() {
 }
 
 #[test]
+fn nobody_is_sent_into_another_travel_zone_unless_it_is_allowed() {
+    let mut world = World::shop();
+    let zones = [
+        ("A", "sicily", 45.0),
+        ("B", "mainland", 45.09),
+        ("C", "", 45.18),
+    ];
+    let store = |(id, zone, latitude): &(&str, &str, f64)| Store {
+        travel_zone: (*zone).into(),
+        ..store_at(id, *latitude, 9.0)
+    };
+    world.ok(Command::PutStores(zones.iter().map(store).collect()));
+    for (id, _, _) in zones {
+        world.ok(count("p1", id, 5));
+    }
+    let lines = world.wanted(&[("p1", 1)]);
+    let from = |travel_zone| {
+        let query = PlanQuery {
+            travel_zone,
+            ..query(&world, &lines)
+        };
+        let found = plan(&world.state, &query);
+        (options(&world, &found), rejected(&world, &found))
+    };
+    let passed = |id: &str| vec![(id.to_owned(), StoreRejection::OtherTravelZone)];
+    let names = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(from(None), (names(&["A", "B", "C"]), Vec::new()));
+    assert_eq!(from(Some("mainland")), (names(&["B", "C"]), passed("A")));
+    // What lies behind the first option is not explained.
+    assert_eq!(from(Some("sicily")), (names(&["A", "C"]), Vec::new()));
+    let named = PlanQuery {
+        travel_zone: Some("mainland"),
+        only_store: Some(world.store("A")),
+        ..query(&world, &lines)
+    };
+    let found = plan(&world.state, &named);
+    assert_eq!(rejected(&world, &found), passed("A"));
+    assert!(found.options.is_empty());
+}
+
+#[test]
 fn only_so_many_nearer_stores_are_named() {
     let mut world = World::new();
     let stores: Vec<_> = (0..30)
@@ -361,8 +403,8 @@ fn reference_mm(a: (f64, f64), b: (f64, f64)) -> u64 {
     libm::floor(km * 1e6 + 0.5) as u64
 }
 
-/// A store of the brute force: place, state, pieces of two products.
-type Naive = ((f64, f64), StoreState, [i64; 2]);
+/// A store of the brute force: place, state, pieces of two products, travel zone.
+type Naive = ((f64, f64), StoreState, [i64; 2], &'static str);
 
 fn latitude() -> impl Strategy<Value = f64> {
     prop_oneof![
@@ -388,7 +430,8 @@ fn longitude() -> impl Strategy<Value = f64> {
 
 fn stores() -> impl Strategy<Value = Vec<Naive>> {
     let state = prop_oneof![8 => Just(StoreState::Open), 1 => Just(StoreState::Paused), 1 => Just(StoreState::Closed)];
-    let one = ((latitude(), longitude()), state, [0i64..4, 0i64..4]);
+    let zone = prop::sample::select(vec!["", "island", "mainland"]);
+    let one = ((latitude(), longitude()), state, [0i64..4, 0i64..4], zone);
     prop::collection::vec(one, 1..40).prop_map(|mut stores| {
         // Every third stands where the one before does, or on its mirror image: exact ties.
         for i in (2..stores.len()).step_by(3) {
@@ -410,13 +453,14 @@ proptest! {
         // Half of the limits are exactly a store's distance, or a millimetre less.
         touch in prop::option::of((any::<prop::sample::Index>(), 0u64..2)),
         max_options in 1usize..5,
+        zone in prop::option::of(prop::sample::select(vec!["island", "mainland", "elsewhere"])),
     ) {
         let mut world = World::new();
         world.ok(Command::PutProducts(vec![product("p1", 1), product("p2", 1)]));
         let skus = ["p1", "p2"];
         // Ids run backwards, so that the order of making and the order of ids differ.
         let id = |i: usize| (stores.len() - i).to_string();
-        let put = |(i, s): (usize, &Naive)| Store { state: s.1, ..store_at(&id(i), s.0.0, s.0.1) };
+        let put = |(i, s): (usize, &Naive)| Store { state: s.1, travel_zone: s.3.into(), ..store_at(&id(i), s.0.0, s.0.1) };
         world.ok(Command::PutStores(stores.iter().enumerate().map(put).collect()));
         for (i, store) in stores.iter().enumerate() {
             for (p, pieces) in store.2.iter().enumerate().filter(|(_, pieces)| **pieces > 0) {
@@ -425,7 +469,7 @@ proptest! {
         }
         let limit_mm = touch.map_or(limit, |(index, less)| reference_mm(at, index.get(&stores).0).saturating_sub(less));
         let lines = world.wanted(&wanted.iter().map(|(p, q)| (skus[*p], *q)).collect::<Vec<_>>());
-        let found = plan(&world.state, &PlanQuery { origin: Point::new(at.1, at.0), limit_mm, max_options, ..query(&world, &lines) });
+        let found = plan(&world.state, &PlanQuery { origin: Point::new(at.1, at.0), limit_mm, max_options, travel_zone: zone, ..query(&world, &lines) });
 
         let mut near: Vec<_> = stores.iter().enumerate().map(|(i, s)| (reference_mm(at, s.0), stores.len() - i, s)).collect();
         near.retain(|n| n.0 <= limit_mm);
@@ -433,7 +477,8 @@ proptest! {
         let need = |p: usize| wanted.iter().filter(|w| w.0 == p).map(|w| w.1).sum::<i64>();
         let full = |s: &Naive| (0..2).filter(|p| need(*p) > 0 && s.2[*p] >= need(*p)).count();
         let all = (0..2).filter(|p| need(*p) > 0).count();
-        let open: Vec<_> = near.iter().filter(|n| n.2.1 == StoreState::Open).collect();
+        let takes = |s: &Naive| s.1 == StoreState::Open && (s.3.is_empty() || zone.is_none_or(|zone| zone == s.3));
+        let open: Vec<_> = near.iter().filter(|n| takes(n.2)).collect();
         let matches: Vec<_> = open.iter().filter(|n| full(n.2) == all).map(|n| (n.1.to_string(), n.0)).collect();
         let mut parts: Vec<_> = open.iter().filter(|n| full(n.2) > 0).map(|n| (full(n.2), n.0, n.1)).collect();
         parts.sort_by_key(|p| (std::cmp::Reverse(p.0), p.1, p.2));
@@ -452,7 +497,7 @@ proptest! {
         let got: Vec<_> = found.partial.iter().map(|p| (p.sku_count, p.distance_mm, name(&world, p.store))).collect();
         let expect: Vec<_> = parts.iter().map(|p| (p.0, p.1, p.2.to_string())).take(max_options).collect();
         prop_assert_eq!(got, if matches.is_empty() { expect } else { Vec::new() });
-        let passed: Vec<_> = near.iter().take_while(|n| n.2.1 != StoreState::Open || full(n.2) < all).take(REJECTED_STORES_MAX).map(|n| n.0).collect();
+        let passed: Vec<_> = near.iter().take_while(|n| !takes(n.2) || full(n.2) < all).take(REJECTED_STORES_MAX).map(|n| n.0).collect();
         prop_assert_eq!(found.rejected.iter().map(|r| r.1).collect::<Vec<_>>(), passed);
     }
 }

@@ -98,6 +98,7 @@ fn store(checks: &mut Checks, path: Path<'_>, store: &v1::Store) -> Store {
                 store.no_show_grace.as_ref(),
             ),
         },
+        travel_zone: checks.optional_id(path.field("travel_zone"), &store.travel_zone),
         version: Sequence(0),
     }
 }
@@ -183,6 +184,7 @@ pub fn wire_store(store: &Store) -> v1::Store {
         town: store.town.to_string(),
         province: store.province.to_string(),
         country_code: store.country.to_string(),
+        travel_zone: store.travel_zone.to_string(),
         etag: store.version.0.to_string(),
         pick_acknowledge_timeout: store.patience.acknowledge_ms.map(wire_duration),
         no_show_grace: store.patience.no_show_ms.map(wire_duration),
@@ -356,6 +358,7 @@ mod tests {
             town: "Firenze".into(),
             province: "FI".into(),
             country_code: "IT".into(),
+            travel_zone: "mainland".into(),
             etag: "0".into(),
             pick_acknowledge_timeout: Some(wire_duration(1500)),
             no_show_grace: Some(wire_duration(90 * 86_400_000)),

@@ -61,6 +61,17 @@ pub fn plan(
     } else {
         fulfillment::lines(state, checks, unknown, path, &asked.lines, 1)
     };
+    let travel_zone = match &asked.origin {
+        Some(place) => fulfillment::travel_zone(
+            state,
+            checks,
+            path.field("origin"),
+            Some(place),
+            asked.allow_other_travel_zones,
+        ),
+        None if asked.allow_other_travel_zones => None,
+        None => fulfillment::zone_of_store(state, &request.store_id),
+    };
     Some(CheckoutPlan {
         wanted: Wanted {
             origin,
@@ -70,6 +81,7 @@ pub fn plan(
                 path.field("max_distance_meters"),
                 asked.max_distance_meters,
             ),
+            travel_zone,
         },
         max_options: fulfillment::max_options(checks, path.field("max_options"), asked.max_options),
         hold_ms: asked.hold.then(|| {

@@ -40,6 +40,8 @@ pub struct Wanted {
     pub lines: Vec<WantedLine>,
     /// The distance limit in millimetres; `None`: not given.
     pub limit_mm: Option<u64>,
+    /// The zone the shopper travels in; `None`: any store will do.
+    pub travel_zone: Option<Arc<str>>,
 }
 
 impl Wanted {
@@ -85,6 +87,31 @@ pub fn place(
         }
         None => None,
     }
+}
+
+/// The zone that a shopper at a place travels in; `None` where `all` are allowed, or nothing is known about it.
+pub fn travel_zone(
+    state: &State,
+    checks: &mut Checks,
+    path: Path<'_>,
+    place: Option<&v1::Place>,
+    all: bool,
+) -> Option<Arc<str>> {
+    let place = place?;
+    let named = checks.optional_id(path.field("travel_zone"), &place.travel_zone);
+    let zone = match &place.place {
+        Some(v1::place::Place::StoreId(store_id)) if named.is_empty() => {
+            zone_of_store(state, store_id)?
+        }
+        _ => named,
+    };
+    (!all && !zone.is_empty()).then_some(zone)
+}
+
+/// The zone a store is in.
+pub fn zone_of_store(state: &State, store_id: &str) -> Option<Arc<str>> {
+    let (_, store) = state.stores.find(store_id)?;
+    (!store.travel_zone.is_empty()).then(|| Arc::clone(&store.travel_zone))
 }
 
 /// The lines of a request, resolved.
@@ -254,6 +281,7 @@ fn rejection(reason: StoreRejection) -> v1::StoreRejection {
         StoreRejection::Paused => v1::StoreRejection::Paused,
         StoreRejection::Closed => v1::StoreRejection::Closed,
         StoreRejection::NotOpenNow => v1::StoreRejection::NotOpenNow,
+        StoreRejection::OtherTravelZone => v1::StoreRejection::OtherTravelZone,
     }
 }
 
@@ -345,6 +373,29 @@ mod tests {
             (hold(0, 5), hold(i64::MAX, 0), hold(1, -1)),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn a_travel_zone_is_the_places_own_unless_all_are_allowed() {
+        let zone = |named: &str, all: bool| {
+            let place = v1::Place {
+                place: Some(v1::place::Place::StoreId("nowhere".into())),
+                travel_zone: named.into(),
+            };
+            let mut checks = Checks::default();
+            let zone = travel_zone(
+                &State::default(),
+                &mut checks,
+                Path::ROOT,
+                Some(&place),
+                all,
+            );
+            assert!(checks.finish().is_ok());
+            zone
+        };
+        assert_eq!(zone("sicily", false).as_deref(), Some("sicily"));
+        assert_eq!(zone("sicily", true), None);
+        assert_eq!(zone("", false), None);
     }
 
     #[test]

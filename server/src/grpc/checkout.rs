@@ -195,6 +195,7 @@ impl App {
             only_store: None,
             now: self.now(),
             credit: own.as_deref(),
+            travel_zone: wanted.wanted.travel_zone.as_deref(),
         };
         Some(wire_plan(
             &self.state,

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::convert::checks::{Checks, Path};
 use crate::convert::fulfillment::{
     Wanted, candidates, hold_ms, limit_mm, lines, max_options, place, reservation_id, store,
-    wire_plan, wire_reservation,
+    travel_zone, wire_plan, wire_reservation,
 };
 use crate::convert::orders::{shipment, terms};
 use crate::errors;
@@ -105,6 +105,7 @@ impl App {
             only_store: hold.only_store,
             now: self.now(),
             credit: own.as_deref(),
+            travel_zone: hold.wanted.travel_zone.as_deref(),
         };
         let mut options = options(&self.state, &query);
         // A named store is taken whatever its distance, unless the caller gave a limit as well.
@@ -143,6 +144,13 @@ impl FulfillmentService for Handlers {
             root.field("origin"),
             request.origin.as_ref(),
         );
+        let travel_zone = travel_zone(
+            &app.state,
+            &mut checks,
+            root.field("origin"),
+            request.origin.as_ref(),
+            request.allow_other_travel_zones,
+        );
         let given = request.origin.as_ref().is_some_and(|o| o.place.is_some());
         checks.require(
             given,
@@ -171,6 +179,7 @@ impl FulfillmentService for Handlers {
             origin: origin.unwrap_or_else(|| Point::new(0.0, 0.0)),
             lines,
             limit_mm: limit,
+            travel_zone,
         };
         let sequence = app.state.snapshot_sequence();
         let query = PlanQuery {
@@ -182,6 +191,7 @@ impl FulfillmentService for Handlers {
             only_store: None,
             now: app.now(),
             credit: None,
+            travel_zone: wanted.travel_zone.as_deref(),
         };
         Ok(Response::new(wire_plan(
             &app.state,
@@ -211,6 +221,13 @@ impl FulfillmentService for Handlers {
         let named = (!request.store_id.is_empty()).then_some(request.store_id.as_str());
         let only_store =
             named.and_then(|id| store(&app.state, &mut unknown, root.field("store_id"), id));
+        let travel_zone = travel_zone(
+            &app.state,
+            &mut checks,
+            root.field("origin"),
+            request.origin.as_ref(),
+            request.allow_other_travel_zones,
+        );
         let given = named.is_some() || request.origin.as_ref().is_some_and(|o| o.place.is_some());
         checks.require(
             given,
@@ -251,6 +268,7 @@ impl FulfillmentService for Handlers {
             origin,
             lines,
             limit_mm: limit,
+            travel_zone,
         };
         let require_open_now = request.require_open_now;
         let hold = Hold {

@@ -157,6 +157,7 @@ fn store(chance: &mut Chance, version: Sequence) -> Store {
         state: StoreState::Open,
         town: "Asti".into(),
         province: "AT".into(),
+        travel_zone: "".into(),
         country: "IT".into(),
         patience: Default::default(),
         version,

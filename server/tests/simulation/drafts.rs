@@ -101,6 +101,7 @@ pub(crate) fn store(rng: &mut StdRng, n: u32) -> Store {
         },
         town: "".into(),
         province: "".into(),
+        travel_zone: "".into(),
         country: "IT".into(),
         patience: Patience {
             acknowledge_ms: rng.random_bool(0.5).then_some(20_000),

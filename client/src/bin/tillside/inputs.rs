@@ -70,7 +70,10 @@ impl OriginArgs {
             (None, Some(store_id)) => place::Place::StoreId(store_id.clone()),
             (None, None) => return None,
         };
-        Some(Place { place: Some(place) })
+        Some(Place {
+            place: Some(place),
+            ..Default::default()
+        })
     }
 }
 

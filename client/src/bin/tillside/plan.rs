@@ -38,6 +38,7 @@ pub(crate) async fn run(args: PlanArgs, global: &GlobalArgs) -> anyhow::Result<E
         max_distance_meters: args.within,
         max_options: args.max,
         require_open_now: args.open_now,
+        ..Default::default()
     };
     let answer = global.connect().await?.plan_fulfillment(request).await?;
     output::show(global, "FulfillmentPlan", &answer, human)?;

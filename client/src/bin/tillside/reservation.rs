@@ -63,12 +63,16 @@ pub(crate) async fn reserve(args: ReserveArgs, global: &GlobalArgs) -> anyhow::R
     let request = ReserveFulfillmentRequest {
         request_id: args.request_id.unwrap_or_default(),
         order_id: args.order,
-        origin: origin.map(|place| Place { place: Some(place) }),
+        origin: origin.map(|place| Place {
+            place: Some(place),
+            ..Default::default()
+        }),
         lines: args.lines.iter().map(LineArg::fulfillment_line).collect(),
         max_distance_meters: args.within,
         hold_duration: Some(prost_types::Duration::try_from(args.hold)?),
         store_id: args.store.unwrap_or_default(),
         require_open_now: args.open_now,
+        ..Default::default()
     };
     let answer = global.connect().await?.reserve_fulfillment(request).await?;
     output::show(global, "Reservation", &answer, human)?;

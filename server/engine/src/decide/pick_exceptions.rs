@@ -167,6 +167,9 @@ fn alternatives(
     if lines.is_empty() || without.len() > REROUTES_MAX {
         return Vec::new();
     }
+    // The order was promised where its shopper gets to, so what is as far stays on the same side.
+    let failed = state.stores.get(reservation.store);
+    let zone = failed.as_ref().map(|store| &*store.travel_zone);
     let query = PlanQuery {
         origin: sought.origin,
         lines: &lines,
@@ -177,6 +180,7 @@ fn alternatives(
         only_store: None,
         now: ctx.now,
         credit: None,
+        travel_zone: zone.filter(|zone| !zone.is_empty()),
     };
     let alternative = |o: &PlanOption| Alternative {
         store: o.store,

@@ -41,6 +41,7 @@ pub(crate) fn store_at(id: &str, latitude: f64, longitude: f64) -> Store {
         state: StoreState::Open,
         town: "".into(),
         province: "".into(),
+        travel_zone: "".into(),
         country: "IT".into(),
         patience: Patience::default(),
         version: Sequence(0),

@@ -53,6 +53,7 @@ fn catalog(rng: &mut StdRng, state: &State) {
             state: StoreState::Open,
             town: "".into(),
             province: "".into(),
+            travel_zone: "".into(),
             country: "".into(),
             patience: Default::default(),
             version: Sequence(0),

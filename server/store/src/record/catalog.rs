@@ -43,6 +43,8 @@ pub(crate) struct StoreRecord {
     acknowledge_ms: Option<i64>,
     #[prost(sint64, optional, tag = "41")]
     no_show_ms: Option<i64>,
+    #[prost(string, tag = "20")]
+    travel_zone: String,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -78,6 +80,7 @@ impl Stored for Store {
             version: self.version.0,
             acknowledge_ms: self.patience.acknowledge_ms,
             no_show_ms: self.patience.no_show_ms,
+            travel_zone: self.travel_zone.to_string(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Stored for Store {
                 no_show_ms: record.no_show_ms,
             },
             version: Sequence(record.version),
+            travel_zone: record.travel_zone.into(),
         })
     }
 }

@@ -104,6 +104,7 @@ fn store() -> Store {
         state: StoreState::Paused,
         town: "Forlì".into(),
         province: "FC".into(),
+        travel_zone: "sicilia".into(),
         country: "IT".into(),
         patience: Patience {
             acknowledge_ms: Some(0),

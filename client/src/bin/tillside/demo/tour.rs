@@ -232,6 +232,7 @@ impl Tour<'_> {
         self.headline("3  Where can they get it?")?;
         let origin = v1::Place {
             place: Some(v1::place::Place::Location(self.cast.home(self.world))),
+            ..Default::default()
         };
         let lines: Vec<v1::FulfillmentLine> = self
             .cast
@@ -245,6 +246,7 @@ impl Tour<'_> {
             max_distance_meters: Some(300_000.0),
             max_options: 3,
             require_open_now: false,
+            ..Default::default()
         };
         let answer = self.client.plan_fulfillment(request).await?;
         let place = self.world.store_place(self.cast.store);

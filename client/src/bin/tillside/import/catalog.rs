@@ -22,6 +22,7 @@ pub(super) const STORE_COLUMNS: &[Column] = &[
     optional("province"),
     optional("country"),
     optional("opening_hours"),
+    optional("travel_zone"),
 ];
 const STORE_ID: usize = 0;
 const LAT: usize = 1;
@@ -33,6 +34,7 @@ const TOWN: usize = 6;
 const PROVINCE: usize = 7;
 const COUNTRY: usize = 8;
 const OPENING_HOURS: usize = 9;
+const TRAVEL_ZONE: usize = 10;
 
 /// `stores`.
 pub(super) struct Stores;
@@ -67,6 +69,7 @@ impl Kind for Stores {
             town: cells.label(TOWN)?,
             province: cells.label(PROVINCE)?,
             country_code: cells.label(COUNTRY)?,
+            travel_zone: cells.label(TRAVEL_ZONE)?,
             ..Default::default()
         })
     }
