@@ -107,6 +107,7 @@ impl Texts {
         Ingest {
             keys: smallvec![key(), key()],
             occurred: Some(paid),
+            position: None,
             payload: IngestPayload::Sale(draft),
         }
     }

@@ -135,6 +135,7 @@ pub fn sale(world: &World, numbers: &mut Numbers, number: u64) -> Command {
     Command::Ingest(Box::new(Ingest {
         keys,
         occurred: Some(NOW),
+        position: None,
         payload: IngestPayload::Sale(draft),
     }))
 }

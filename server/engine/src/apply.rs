@@ -1,6 +1,8 @@
 //! The only place where state changes. `apply` decides nothing and cannot fail: an event that does not fit the state is
 //! a programmer's error and stops the process before anything of it is acknowledged.
 
+mod inventory;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +17,7 @@ use crate::command::Timer;
 use crate::ctx::Ctx;
 use crate::customer::Customer;
 use crate::event::Event;
+use crate::facts::FactKey;
 use crate::geo_index::StoreIndex;
 use crate::ids::{
     BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
@@ -60,6 +63,12 @@ pub struct Touched {
     pub forgotten_requests: Vec<Sequence>,
     /// New quarantined lines.
     pub quarantine: Vec<(Sequence, u32)>,
+    /// Deliveries, forgotten ones too.
+    pub deliveries: FxHashSet<Arc<str>>,
+    /// Facts about stock, removed ones too.
+    pub facts: FxHashSet<FactKey>,
+    /// Levels whose answer changed while their row did not: what is kept back, or what is on its way.
+    pub shown: Vec<CellKey>,
 }
 
 impl Touched {
@@ -80,6 +89,9 @@ impl Touched {
         self.requests.clear();
         self.forgotten_requests.clear();
         self.quarantine.clear();
+        self.deliveries.clear();
+        self.facts.clear();
+        self.shown.clear();
     }
 }
 
@@ -130,7 +142,7 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             state.category_paths.insert(*id, Arc::clone(path));
             touched.categories.push(*id);
         }
-        Event::ProductPut { id, product } => put_product(state, *id, product, touched),
+        Event::ProductPut { id, product } => put_product(state, *id, product, ctx, touched),
         Event::CustomerPut {
             id,
             personal,
@@ -190,6 +202,7 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             delta,
             damaged,
             occurred,
+            reason: _,
         } => {
             let cell = CellKey::new(*sku, *store);
             state.stock.change(cell, |level| {
@@ -265,6 +278,25 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             touched.forgotten_requests.extend(oldest);
         }
         Event::RequestWindowMoved { before } => lock(&state.requests).forget_before(*before),
+        Event::DeliveryPut { delivery } => inventory::put_delivery(state, delivery, touched),
+        Event::DeliveryForgotten { delivery_id } => {
+            inventory::forget_delivery(state, delivery_id, touched);
+        }
+        Event::FactsPut { facts } => inventory::put_facts(state, facts, ctx, touched),
+        Event::BuffersSwept => inventory::sweep(state, ctx, touched),
+        Event::PickChecked {
+            store,
+            expected,
+            found,
+        } => inventory::check_pick(state, *store, *expected, *found, ctx, touched),
+        Event::SourceAdvanced { source, number } => {
+            state
+                .sources
+                .entry(Arc::clone(source))
+                .or_default()
+                .take(*number, ctx.now);
+            touched.facts.insert(FactKey::Source(Arc::clone(source)));
+        }
     }
 }
 
@@ -274,7 +306,7 @@ fn put_store(state: &State, id: StoreId, store: &Arc<Store>, touched: &mut Touch
     touched.stores.insert(id);
 }
 
-fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut Touched) {
+fn put_product(state: &State, id: SkuId, product: &Arc<Product>, ctx: &Ctx, touched: &mut Touched) {
     if let Some(old) = state.products.items.insert(id, Arc::clone(product)) {
         for gtin in old.gtins.iter().filter(|g| !product.gtins.contains(g)) {
             state.gtins.remove(gtin);
@@ -294,6 +326,7 @@ fn put_product(state: &State, id: SkuId, product: &Arc<Product>, touched: &mut T
     // After the product is in its table: see the field.
     state.catalog_version.fetch_add(1, Ordering::AcqRel);
     touched.products.insert(id);
+    inventory::sweep_where_needed(state, ctx, touched);
 }
 
 fn put_customer(
@@ -615,6 +648,13 @@ impl State {
                 Timer::Checkout(Arc::clone(&entry.checkout_id)),
             ));
         }
+        self.inbound.clear();
+        for entry in &self.deliveries {
+            self.inbound.replace(None, Some(entry.value()));
+            if let Some(due) = entry.forgotten_at() {
+                timers.insert((due, Timer::EndedDelivery(Arc::clone(entry.key()))));
+            }
+        }
         drop(timers);
         let mut active: Vec<ActiveOffer> = self
             .offers
@@ -640,6 +680,8 @@ impl State {
                 self.plus.insert(Arc::clone(&entry.plu), *entry.key());
             }
         }
+        // After the categories of products are known.
+        inventory::rebuild_buffers(self);
         *write(&self.provisional) = self
             .customers
             .iter()

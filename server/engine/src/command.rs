@@ -15,6 +15,7 @@ use crate::order_command::OrderCommand;
 use crate::reservation::CheckoutResult;
 use crate::sale::SaleKind;
 use crate::state::State;
+use crate::stock::MoveReason;
 use crate::units::{Money, Time, Unit};
 
 /// A command.
@@ -65,6 +66,17 @@ pub enum Command {
         /// Which.
         order_id: Arc<str>,
     },
+    /// Announce a delivery or a transfer, or change what was announced.
+    ScheduleInbound(InboundDraft),
+    /// A delivery came, or a part of it.
+    ReceiveInbound(ReceiptDraft),
+    /// A delivery will not come.
+    CancelInbound {
+        /// Which.
+        delivery_id: Arc<str>,
+    },
+    /// Set or remove buffers, near-time rules or prices of stores, all or none.
+    PutFacts(Vec<FactDraft>),
 }
 
 /// A product as it was put: the category still a path.
@@ -177,8 +189,8 @@ pub struct Adjustment {
     pub delta: i64,
     /// The unit, where given: must be the product's.
     pub unit: Option<Unit>,
-    /// Moves goods to damaged instead of changing on_hand.
-    pub damage: bool,
+    /// Why; it also says whether on_hand moves, damaged, or both.
+    pub reason: MoveReason,
     /// When; `None`: now.
     pub occurred: Option<Time>,
 }
@@ -198,6 +210,90 @@ pub struct Count {
     pub safety: Option<i64>,
     /// When; `None`: now.
     pub as_of: Option<Time>,
+}
+
+/// A delivery or a transfer as it was announced.
+#[derive(Clone, Debug)]
+pub struct InboundDraft {
+    /// The key: told again, it is the same delivery.
+    pub delivery_id: Arc<str>,
+    /// Where it goes.
+    pub store_id: Arc<str>,
+    /// The store it leaves; `None`: from outside.
+    pub from_store_id: Option<Arc<str>>,
+    /// When it is expected.
+    pub expected: Time,
+    /// What is in it.
+    pub lines: Vec<InboundLineDraft>,
+    /// When it was announced, and what is transferred left; `None`: now.
+    pub occurred: Option<Time>,
+}
+
+/// A line of a delivery as it was sent.
+#[derive(Clone, Debug)]
+pub struct InboundLineDraft {
+    /// The product.
+    pub sku: Arc<str>,
+    /// Thousandths, more than 0.
+    pub quantity: i64,
+    /// The unit, where given: must be the product's.
+    pub unit: Option<Unit>,
+}
+
+/// What came of a delivery.
+#[derive(Clone, Debug)]
+pub struct ReceiptDraft {
+    /// Which.
+    pub delivery_id: Arc<str>,
+    /// What came. Empty: everything that was still expected.
+    pub lines: Vec<InboundLineDraft>,
+    /// What has not come by now will not.
+    pub complete: bool,
+    /// When; `None`: now.
+    pub occurred: Option<Time>,
+}
+
+/// A fact about stock to set; without a value: to remove.
+#[derive(Clone, Debug)]
+pub enum FactDraft {
+    /// A safety buffer.
+    Buffer {
+        /// One store; `None`: all.
+        store_id: Option<Arc<str>>,
+        /// Which products.
+        scope: ScopeDraft,
+        /// Thousandths, not negative.
+        quantity: Option<i64>,
+        /// The unit, where given: must be the product's where the rule is about one.
+        unit: Option<Unit>,
+    },
+    /// How far ahead what is on its way may be offered.
+    NearTime {
+        /// One store; `None`: all without a rule of their own.
+        store_id: Option<Arc<str>>,
+        /// Milliseconds.
+        horizon_ms: Option<i64>,
+    },
+    /// The price of a product in a store.
+    Price {
+        /// The product.
+        sku: Arc<str>,
+        /// The store.
+        store_id: Arc<str>,
+        /// Of one whole unit.
+        price: Option<Money>,
+    },
+}
+
+/// Which products a buffer is about.
+#[derive(Clone, Debug)]
+pub enum ScopeDraft {
+    /// All.
+    Everything,
+    /// A category, by its joined path.
+    Category(Arc<str>),
+    /// One.
+    Sku(Arc<str>),
 }
 
 /// A line to fulfil.
@@ -246,6 +342,10 @@ pub enum Timer {
     Checkout(Arc<str>),
     /// An ended reservation may be forgotten.
     EndedReservation(ReservationId),
+    /// A delivery that ended may be forgotten.
+    EndedDelivery(Arc<str>),
+    /// Levels have to be fitted to changed buffers.
+    BufferSweep,
 }
 
 /// An event of another system.
@@ -257,6 +357,8 @@ pub struct Ingest {
     pub occurred: Option<Time>,
     /// What happened.
     pub payload: IngestPayload,
+    /// The source and its own number of the message, where it gives one.
+    pub position: Option<(Arc<str>, u64)>,
 }
 
 impl Ingest {
@@ -288,6 +390,12 @@ pub enum IngestPayload {
     Adjustment(Adjustment),
     /// A customer of another system.
     Profile(CustomerDraft),
+    /// A delivery was announced. `occurred` is ignored: the event's counts.
+    Inbound(InboundDraft),
+    /// A delivery came. `occurred` is ignored likewise.
+    Received(ReceiptDraft),
+    /// A price changed.
+    Facts(Vec<FactDraft>),
 }
 
 /// A receipt as sent.

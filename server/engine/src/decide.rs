@@ -3,7 +3,9 @@
 
 mod catalog;
 mod customers;
+mod facts;
 mod handover;
+mod inbound;
 mod ingest;
 mod offers;
 mod orders;
@@ -77,6 +79,12 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
         Command::Timer(Timer::Checkout(id)) => Ok(reservations::forget_checkout(state, id, ctx)),
         Command::Order(order) => orders::step(state, rules, order, ctx),
         Command::CancelOrder { order_id } => orders::cancel(state, order_id, ctx),
+        Command::Timer(Timer::EndedDelivery(id)) => Ok(inbound::forget(state, id, ctx)),
+        Command::Timer(Timer::BufferSweep) => Ok(facts::sweep(state)),
+        Command::ScheduleInbound(draft) => inbound::schedule(state, draft, draft.occurred, 0, ctx),
+        Command::ReceiveInbound(draft) => inbound::receive(state, draft, draft.occurred, ctx),
+        Command::CancelInbound { delivery_id } => inbound::cancel(state, delivery_id, ctx),
+        Command::PutFacts(drafts) => facts::put(state, drafts, None),
     }
 }
 

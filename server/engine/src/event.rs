@@ -7,12 +7,15 @@ use smallvec::SmallVec;
 
 use crate::catalog::{CategoryId, Product, Store};
 use crate::customer::{Personal, Relation};
+use crate::facts::{Fact, FactKey};
 use crate::ids::{
     BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId,
 };
+use crate::inbound::Delivery;
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::reservation::{Checkout, Reservation};
 use crate::sale::Sale;
+use crate::stock::MoveReason;
 use crate::units::Time;
 
 /// Something that changes state.
@@ -97,6 +100,8 @@ pub enum Event {
         damaged: i64,
         /// When.
         occurred: Time,
+        /// Why.
+        reason: MoveReason,
     },
     /// Stock was counted.
     StockCounted {
@@ -168,5 +173,38 @@ pub enum Event {
     CheckoutForgotten {
         /// Which.
         checkout_id: Arc<str>,
+    },
+    /// A delivery was announced, changed, received or cancelled. What moves stock in it are movements of their own.
+    DeliveryPut {
+        /// All of it.
+        delivery: Arc<Delivery>,
+    },
+    /// A delivery that ended was forgotten.
+    DeliveryForgotten {
+        /// Which.
+        delivery_id: Arc<str>,
+    },
+    /// Facts about stock were set or, with `None`, removed.
+    FactsPut {
+        /// Each with its key.
+        facts: Vec<(FactKey, Option<Fact>)>,
+    },
+    /// Some more levels were fitted to changed buffers.
+    BuffersSwept,
+    /// A picker looked for goods: what was found teaches how far the store's stock can be believed.
+    PickChecked {
+        /// The store.
+        store: StoreId,
+        /// Thousandths looked for.
+        expected: i64,
+        /// Thousandths found.
+        found: i64,
+    },
+    /// A source's own number of a message was taken.
+    SourceAdvanced {
+        /// The source.
+        source: Arc<str>,
+        /// Its number.
+        number: u64,
     },
 }

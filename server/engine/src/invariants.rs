@@ -1,30 +1,86 @@
-//! What must hold of any state, whatever happened. Checked after loading, by tests after every step, and later by an
-//! RPC; a violation is a bug of ours, so each is told in words that find it.
+//! What must hold of any state, whatever happened. Checked after loading, by tests after every step, and by CheckInvariants;
+//! a violation is a bug of ours, so each is told in words that find it.
+//!
+//! A running server is checked while it changes, by looking several times (see [`Findings`]): what is only between two
+//! steps of a change is gone at the next look, what is wrong stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use rustc_hash::FxBuildHasher;
 
-use crate::ids::CellKey;
+use crate::command::Timer;
+use crate::ids::{CellKey, SkuId};
+use crate::inbound::Incoming;
 use crate::reservation::ReservationState;
 use crate::state::{State, lock, read};
+use crate::units::Time;
 
 /// Violations told at most; the first ones are the ones to look at.
 const VIOLATIONS_MAX: usize = 100;
+/// Findings of one look at most: a server with more is not checked any better by naming them.
+const FINDINGS_MAX: usize = 100_000;
+/// Timers looked at while the sequencer waits for them.
+const TIMERS_PER_STEP: usize = 4096;
 
-/// Checks all of them; an empty answer is a sound state.
+/// Checks all of them; an empty answer is a sound state. Exact only where nothing changes meanwhile.
 pub fn violations(state: &State) -> Vec<String> {
-    let mut found = Vec::new();
+    look(state, None).into_told()
+}
+
+/// What one look found, by what it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings(BTreeMap<String, String>);
+
+impl Findings {
+    /// Notes a finding. What stands before the first colon, or else all of it, says what it is about.
+    fn push(&mut self, text: String) {
+        if self.0.len() < FINDINGS_MAX {
+            let about = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(about, _)| about);
+            self.0.insert(about.to_owned(), text);
+        }
+    }
+
+    fn extend(&mut self, texts: impl IntoIterator<Item = String>) {
+        texts.into_iter().for_each(|text| self.push(text));
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many things something was found about.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first of them, in words.
+    pub fn into_told(self) -> Vec<String> {
+        self.0.into_values().take(VIOLATIONS_MAX).collect()
+    }
+}
+
+/// One look at a state that may be changing; only what `before` found something about too is told. A change is seen half
+/// done only while it is under way, so what a look finds and a later one finds again is either wrong or was changing both
+/// times: after a few looks a look while nothing changes decides.
+pub fn look(state: &State, before: Option<&Findings>) -> Findings {
+    let mut found = Findings::default();
     held_stock_is_in_the_levels(state, &mut found);
     every_reservation_has_its_timer(state, &mut found);
     reservations_are_found_by_store_and_order(state, &mut found);
     indexes_point_to_what_exists(state, &mut found);
-    found.truncate(VIOLATIONS_MAX);
+    what_is_on_its_way_is_indexed(state, &mut found);
+    if let Some(before) = before {
+        found.0.retain(|about, _| before.0.contains_key(about));
+    }
     found
 }
 
 /// reserved and committed of a level are the sums over the reservations that hold stock there.
-fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
+fn held_stock_is_in_the_levels(state: &State, found: &mut Findings) {
     let mut sums: HashMap<CellKey, (i64, i64), FxBuildHasher> = HashMap::default();
     for reservation in &state.reservations {
         for line in &reservation.lines {
@@ -34,14 +90,15 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
             match reservation.state {
                 ReservationState::Held => sum.0 += line.held,
                 state if state.is_committed() => sum.1 += line.held,
-                _ if line.held != 0 => {
-                    found.push(format!("{} has ended but holds {:?}", reservation.id, line))
-                }
+                _ if line.held != 0 => found.push(format!(
+                    "{}: has ended but holds {:?}",
+                    reservation.id, line
+                )),
                 _ => {}
             }
             if line.held < 0 || line.held > line.requested {
                 found.push(format!(
-                    "{} holds {} of {} asked for",
+                    "{}: holds {} of {} asked for",
                     reservation.id, line.held, line.requested
                 ));
             }
@@ -61,6 +118,13 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
             }
         }
     }
+    let short: BTreeSet<CellKey> = state
+        .stock
+        .short_cells(None, usize::MAX)
+        .into_iter()
+        .collect();
+    let swept = lock(&state.sweep).is_done();
+    let buffers = state.stock.buffers();
     state.stock.for_each(|cell, level| {
         let (reserved, committed) = sums.remove(&cell).unwrap_or_default();
         if (level.reserved, level.committed) != (reserved, committed) {
@@ -71,12 +135,27 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
                 level.committed
             ));
         }
-        if level.damaged < 0 || level.safety < 0 {
+        if level.damaged < 0 || level.safety < 0 || level.own_safety < 0 {
             found.push(format!(
-                "{:?}: damaged {} or safety {} is negative",
+                "{:?}: damaged {} or safety {} ({}) is negative",
                 cell,
                 level.damaged,
+                level.safety,
+                level.own_safety
+            ));
+        }
+        let safety = buffers.effective(cell.sku(), cell.store(), level.own_safety);
+        if swept && level.safety != safety {
+            found.push(format!(
+                "buffer of {cell:?}: the level keeps back {}, the rules say {safety}",
                 level.safety
+            ));
+        }
+        if level.is_short() != short.contains(&cell) {
+            found.push(format!(
+                "shortage of {cell:?}: {} may be sold, and it is listed: {}",
+                level.available_in_store(),
+                short.contains(&cell)
             ));
         }
     });
@@ -87,9 +166,13 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Vec<String>) {
     );
 }
 
-fn every_reservation_has_its_timer(state: &State, found: &mut Vec<String>) {
-    use crate::command::Timer;
-    let timers = lock(&state.timers);
+fn every_reservation_has_its_timer(state: &State, found: &mut Findings) {
+    let timers = timers(state, |timer| {
+        !matches!(
+            timer,
+            Timer::Checkout(_) | Timer::EndedDelivery(_) | Timer::BufferSweep
+        )
+    });
     let mut expected = 0;
     for reservation in &state.reservations {
         let Some(timer) = reservation.timer() else {
@@ -101,19 +184,37 @@ fn every_reservation_has_its_timer(state: &State, found: &mut Vec<String>) {
             found.push(format!("{id} is {name} without a timer"));
         }
     }
-    let of_reservations = |t: &&(crate::units::Time, Timer)| !matches!(t.1, Timer::Checkout(_));
-    let kept = timers.iter().filter(of_reservations).count();
-    if kept != expected {
+    if timers.len() != expected {
         found.push(format!(
-            "{kept} timers for {expected} reservations that need one"
+            "timers of reservations: {} for {expected} that need one",
+            timers.len()
         ));
     }
 }
 
-fn reservations_are_found_by_store_and_order(state: &State, found: &mut Vec<String>) {
-    let index = lock(&state.order_index);
+/// The timers of a kind, read in steps between which the sequencer goes on.
+fn timers(state: &State, of_kind: impl Fn(&Timer) -> bool) -> BTreeSet<(Time, Timer)> {
+    let mut all = BTreeSet::new();
+    let mut from = Bound::Unbounded;
+    loop {
+        let timers = lock(&state.timers);
+        let step: Vec<_> = timers
+            .range((from, Bound::Unbounded))
+            .take(TIMERS_PER_STEP)
+            .cloned()
+            .collect();
+        drop(timers);
+        let Some(last) = step.last() else { return all };
+        from = Bound::Excluded(last.clone());
+        all.extend(step.into_iter().filter(|(_, timer)| of_kind(timer)));
+    }
+}
+
+fn reservations_are_found_by_store_and_order(state: &State, found: &mut Findings) {
     for reservation in &state.reservations {
         let id = reservation.id;
+        // The sequencer goes on between two of them.
+        let index = lock(&state.order_index);
         if !index.has(&reservation) {
             found.push(format!("{id} is not found by its store"));
         }
@@ -123,19 +224,19 @@ fn reservations_are_found_by_store_and_order(state: &State, found: &mut Vec<Stri
             found.push(format!("{id} is not found by its order"));
         }
     }
-    let (by_store, earlier) = index.len();
+    let (by_store, earlier) = lock(&state.order_index).len();
     let reservations = state.reservations.len();
     if by_store != reservations || state.orders.len() + earlier != reservations {
         found.push(format!(
-            "{reservations} reservations, {by_store} by store, {} orders and {earlier} before their latest",
+            "index of reservations: {reservations}, {by_store} by store, {} orders and {earlier} before their latest",
             state.orders.len()
         ));
     }
 }
 
 /// Of those on disk nothing but that they exist can be said here.
-fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
-    let listed = read(&state.provisional);
+fn provisional_customers_are_listed(state: &State, found: &mut Findings) {
+    let listed = read(&state.provisional).clone();
     let mut provisional = 0;
     for customer in &state.customers {
         provisional += usize::from(customer.relation.provisional);
@@ -152,7 +253,7 @@ fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
         .count();
     if provisional + away != listed.len() || (away > 0 && !state.residency.is_limited()) {
         found.push(format!(
-            "{provisional} provisional customers, {} listed",
+            "provisional customers: {provisional}, {} listed",
             listed.len()
         ));
     }
@@ -160,7 +261,38 @@ fn provisional_customers_are_listed(state: &State, found: &mut Vec<String>) {
     found.extend(nobody.map(|id| format!("{id:?} is listed as provisional and does not exist")));
 }
 
-fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {
+/// The index says of each product what the deliveries have on their way.
+fn what_is_on_its_way_is_indexed(state: &State, found: &mut Findings) {
+    let mut expected: BTreeMap<SkuId, Vec<Incoming>> = BTreeMap::new();
+    for delivery in &state.deliveries {
+        for line in delivery.on_its_way() {
+            expected.entry(line.sku).or_default().push(Incoming {
+                store: delivery.store,
+                expected: delivery.expected,
+                delivery_id: delivery.delivery_id.clone(),
+                quantity: line.outstanding(),
+            });
+        }
+    }
+    for (sku, list) in state.inbound.all() {
+        let mut there = expected.remove(&sku).unwrap_or_default();
+        there.sort_by(|a, b| {
+            (a.store, a.expected, &a.delivery_id).cmp(&(b.store, b.expected, &b.delivery_id))
+        });
+        if there != list {
+            found.push(format!(
+                "inbound of {sku:?}: the index has {list:?}, the deliveries {there:?}"
+            ));
+        }
+    }
+    found.extend(
+        expected
+            .iter()
+            .map(|(sku, lines)| format!("inbound of {sku:?}: nothing is indexed of {lines:?}")),
+    );
+}
+
+fn indexes_point_to_what_exists(state: &State, found: &mut Findings) {
     for entry in &state.identifiers {
         if !state.has_customer(*entry.value()) {
             found.push(format!(
@@ -192,7 +324,7 @@ fn indexes_point_to_what_exists(state: &State, found: &mut Vec<String>) {
         }
     }
     provisional_customers_are_listed(state, found);
-    let in_range = |name: &str, numbers: usize, items: usize, found: &mut Vec<String>| {
+    let in_range = |name: &str, numbers: usize, items: usize, found: &mut Findings| {
         if numbers != items {
             found.push(format!("{name}: {numbers} ids for {items} items"));
         }

@@ -77,7 +77,13 @@ pub fn movements(event: &Event, book: &mut impl FnMut(Movement)) {
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }
         | Event::RequestWindowMoved { .. }
-        | Event::CheckoutForgotten { .. } => {}
+        | Event::CheckoutForgotten { .. }
+        | Event::DeliveryPut { .. }
+        | Event::DeliveryForgotten { .. }
+        | Event::FactsPut { .. }
+        | Event::BuffersSwept
+        | Event::PickChecked { .. }
+        | Event::SourceAdvanced { .. } => {}
     }
 }
 

@@ -4,22 +4,27 @@
 //! no transport and no database. Time and order come in through [`ctx::Ctx`]. [`decide::decide`] answers and says what
 //! happens; [`apply::apply`] is the only way state changes. The same commands give the same state, bit for bit.
 
+pub mod accuracy;
 pub mod active_offers;
 pub mod answered_requests;
 pub mod apply;
 pub mod barcode;
 mod basket_stock;
+pub mod buffers;
 pub mod catalog;
+pub mod changed_cells;
 pub mod command;
 pub mod ctx;
 pub mod customer;
 pub mod decide;
 pub mod eligibility;
 pub mod event;
+pub mod facts;
 pub mod footprint;
 pub mod geo_index;
 pub mod identity;
 pub mod ids;
+pub mod inbound;
 pub mod invariants;
 pub mod ledger;
 pub mod limits;
@@ -41,6 +46,7 @@ pub mod residency;
 pub mod routing;
 pub mod sale;
 pub mod settlement;
+pub mod shortage;
 pub mod state;
 pub mod stock;
 pub mod stock_table;

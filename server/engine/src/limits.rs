@@ -78,3 +78,22 @@ pub const REQUEST_WINDOW_STEP_MS: i64 = 60_000;
 pub const REQUESTS_MAX: usize = 20_000_000;
 /// Requests forgotten at once where there are too many.
 pub const REQUESTS_STEP: usize = 10_000;
+/// Lines of one delivery: a full truck of a supermarket has some hundreds of products.
+pub const DELIVERY_LINES_MAX: usize = 1000;
+/// How long a delivery that came or was cancelled is remembered: messages about it repeat within days.
+pub const ENDED_DELIVERY_MS: i64 = 30 * 86_400_000;
+/// What is on its way is offered anew this often: a promise must not change with every second.
+pub const NEAR_TIME_STEP_MS: i64 = 15 * 60_000;
+/// How far ahead it is offered where no rule says otherwise: two days.
+pub const NEAR_TIME_HORIZON_MS_DEFAULT: i64 = 48 * 3_600_000;
+/// How far ahead a rule may offer it: a month.
+pub const NEAR_TIME_HORIZON_MS_MAX: i64 = 31 * 86_400_000;
+/// Safety buffers in all: a rule for each of many products and for many stores, some 10 MB. Buffers of single levels come
+/// with counts and are not among them.
+pub const STOCK_RULES_MAX: usize = 100_000;
+/// Sources that number their messages: every till of a chain, and all connectors.
+pub const SOURCES_MAX: usize = 100_000;
+/// Levels fitted to changed buffers in one step, about a millisecond of the sequencer.
+pub const SWEEP_LEVELS_MAX: usize = 50_000;
+/// Products looked at in one such step.
+pub const SWEEP_PRODUCTS_MAX: usize = 20_000;

@@ -4,6 +4,8 @@
 //! A product in a few stores is a short sorted list; one in many is a row of words, each for 64 stores, with the levels of
 //! those that have one. Only [`ProductStock::change`] changes a level, so that levels and sets never disagree.
 
+use std::collections::BTreeSet;
+
 use crate::ids::StoreId;
 use crate::prefetch;
 use crate::stock::StockLevel;
@@ -219,11 +221,12 @@ impl ProductStock {
         }
     }
 
-    /// Changes the level of a store, made of zeros where there was none; true where it is new.
+    /// Changes the level of a store, made of zeros where there was none; `change` is told, and so is the caller, whether it is
+    /// new.
     pub(crate) fn change<R>(
         &mut self,
         store: StoreId,
-        change: impl FnOnce(&mut StockLevel) -> R,
+        change: impl FnOnce(&mut StockLevel, bool) -> R,
     ) -> (R, bool) {
         if let ProductStock::Few(few) = self
             && few.stores.len() >= FEW_MAX
@@ -232,7 +235,7 @@ impl ProductStock {
             let mut many = ManyStores::default();
             let levels = std::mem::take(&mut few.levels);
             for (store, level) in few.stores.iter().zip(levels) {
-                many.change(*store, |l| *l = level);
+                many.change(*store, |l, _| *l = level);
             }
             *self = ProductStock::Many(many);
         }
@@ -240,6 +243,34 @@ impl ProductStock {
             ProductStock::Few(few) => few.change(store, change),
             ProductStock::Many(many) => many.change(store, change),
         }
+    }
+}
+
+impl ProductStock {
+    /// Fits what the levels keep back to `effective`, of all stores or only of `stores`; tells those that changed and answers
+    /// how many levels were looked at.
+    pub(crate) fn refit(
+        &mut self,
+        stores: &BTreeSet<StoreId>,
+        effective: impl Fn(StoreId, i64) -> i64,
+        mut changed: impl FnMut(StoreId),
+    ) -> usize {
+        let mut looked_at = 0;
+        let mut unfit: Vec<(StoreId, i64)> = Vec::new();
+        for (store, level) in self.iter() {
+            looked_at += 1;
+            if stores.is_empty() || stores.contains(&store) {
+                let safety = effective(store, level.own_safety);
+                if level.safety != safety {
+                    unfit.push((store, safety));
+                }
+            }
+        }
+        for (store, safety) in unfit {
+            self.change(store, |level, _| level.safety = safety);
+            changed(store);
+        }
+        looked_at
     }
 }
 
@@ -255,7 +286,7 @@ impl FewStores {
     fn change<R>(
         &mut self,
         store: StoreId,
-        change: impl FnOnce(&mut StockLevel) -> R,
+        change: impl FnOnce(&mut StockLevel, bool) -> R,
     ) -> (R, bool) {
         let (at, new) = match self.stores.binary_search(&store) {
             Ok(at) => (at, false),
@@ -274,7 +305,7 @@ impl FewStores {
         };
         let level = &mut self.levels[at];
         let before = level.available_online();
-        let changed = change(level);
+        let changed = change(level, new);
         for (set, is_in) in crossed(before, level.available_online()) {
             self.having[set] = self.having[set] & !(1 << at) | u32::from(is_in) << at;
         }
@@ -286,7 +317,7 @@ impl ManyStores {
     fn change<R>(
         &mut self,
         store: StoreId,
-        change: impl FnOnce(&mut StockLevel) -> R,
+        change: impl FnOnce(&mut StockLevel, bool) -> R,
     ) -> (R, bool) {
         let (at, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
         if self.words.len() <= at {
@@ -302,7 +333,7 @@ impl ManyStores {
         }
         let level = &mut word.levels[place];
         let before = level.available_online();
-        let changed = change(level);
+        let changed = change(level, !there);
         for (set, is_in) in crossed(before, level.available_online()) {
             let word = &mut self.having[set][at];
             *word = *word & !(1 << bit) | u64::from(is_in) << bit;
@@ -346,7 +377,7 @@ mod tests {
             let mut product = ProductStock::default();
             let mut naive: BTreeMap<u32, i64> = BTreeMap::new();
             for (store, delta) in steps {
-                let (after, new) = product.change(StoreId(store), |level| {
+                let (after, new) = product.change(StoreId(store), |level, _| {
                     level.on_hand += delta;
                     level.on_hand
                 });

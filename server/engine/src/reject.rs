@@ -116,6 +116,22 @@ pub enum Rejection {
     /// A count cannot be placed.
     #[error("{}", count_refused(.0))]
     CountTooOld(CountRefused),
+    /// No such delivery.
+    #[error("there is no delivery {delivery_id:?}; schedule it first")]
+    UnknownDelivery {
+        /// As sent.
+        delivery_id: Arc<str>,
+    },
+    /// The delivery has ended.
+    #[error(
+        "delivery {delivery_id:?} is {state} already; schedule what comes now under another delivery_id"
+    )]
+    DeliveryEnded {
+        /// Which.
+        delivery_id: Arc<str>,
+        /// How it ended.
+        state: &'static str,
+    },
     /// A count from the future.
     #[error("as_of_time is in the future; a count says what was there, not what will be")]
     CountInFuture,

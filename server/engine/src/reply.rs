@@ -5,9 +5,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::ids::{CustomerId, Sequence, SkuId, StoreId};
+use crate::inbound::Delivery;
 use crate::offer::Offer;
 use crate::reservation::{CheckoutResult, Reservation};
-use crate::stock::StockLevel;
+use crate::stock::{Beside, StockLevel};
 use crate::units::Time;
 
 /// The answer to a command.
@@ -46,6 +47,8 @@ pub enum Reply {
         store: StoreId,
         /// The level after the change.
         level: StockLevel,
+        /// What is told beside it.
+        beside: Beside,
     },
     /// A reservation.
     Reservation(Arc<Reservation>),
@@ -75,6 +78,13 @@ pub enum Reply {
     },
     /// A timer fired; nobody waits for the answer.
     Done,
+    /// A delivery.
+    Delivery {
+        /// As it is after the change.
+        delivery: Arc<Delivery>,
+        /// A later announcement of the same source was taken before; this one changed nothing.
+        superseded: bool,
+    },
     /// What became of an order that could not be picked in full.
     PickException {
         /// The reservation of the store that could not.
@@ -121,4 +131,6 @@ pub enum Warning {
         /// Which line, from 0.
         line: usize,
     },
+    /// A later announcement of the same source was taken before; this one changed nothing.
+    Superseded,
 }

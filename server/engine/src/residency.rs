@@ -98,7 +98,11 @@ pub fn needed(state: &State, command: &Command) -> Needed {
         | Command::CloseCheckout { .. }
         | Command::Order(_)
         | Command::CancelOrder { .. }
-        | Command::Timer(_) => Needed::new(),
+        | Command::Timer(_)
+        | Command::ScheduleInbound(_)
+        | Command::ReceiveInbound(_)
+        | Command::CancelInbound { .. }
+        | Command::PutFacts(_) => Needed::new(),
     }
 }
 
@@ -120,9 +124,12 @@ pub fn needed_by_event(state: &State, ingest: &Ingest) -> Needed {
                 }
             }
         }
-        IngestPayload::Sale(_) | IngestPayload::Count(_) | IngestPayload::Adjustment(_) => {
-            Needed::new()
-        }
+        IngestPayload::Sale(_)
+        | IngestPayload::Count(_)
+        | IngestPayload::Adjustment(_)
+        | IngestPayload::Inbound(_)
+        | IngestPayload::Received(_)
+        | IngestPayload::Facts(_) => Needed::new(),
     }
 }
 
@@ -288,6 +295,7 @@ mod tests {
         Command::Ingest(Box::new(Ingest {
             keys: SmallVec::from_slice(&[crate::ids::BusinessKey(7)]),
             occurred: None,
+            position: None,
             payload,
         }))
     }

@@ -4,28 +4,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::accuracy::Accuracy;
 use crate::active_offers::ActiveOffer;
 use crate::answered_requests::AnsweredRequests;
 use crate::barcode::Embedded;
+use crate::buffers::Sweep;
 use crate::catalog::{CategoryId, Product, Store};
 use crate::command::Timer;
 use crate::customer::Customer;
+use crate::facts::SourceProgress;
 use crate::geo_index::StoreIndex;
 use crate::ids::{
     BusinessKey, CellKey, CustomerId, IdentifierHash, ReservationId, Sequence, SkuId, StoreId,
 };
+use crate::inbound::{Delivery, InboundIndex, NearTime};
 use crate::offer::{Offer, OutcomeCounts};
 use crate::order_index::OrderIndex;
 use crate::reservation::{Checkout, Reservation};
 use crate::residency::Residency;
 use crate::sale::QuarantinedLine;
-use crate::stock::StockLevel;
+use crate::stock::{Beside, StockLevel};
 use crate::stock_table::StockTable;
 use crate::units::{Money, Thousandths, Time, mul_div_round};
 
@@ -202,6 +206,22 @@ pub struct State {
     /// Counts changes of products in this process, each after it can be read: what was made of names read since a value
     /// was seen is up to date while the value stays. Not kept on disk.
     pub catalog_version: AtomicU64,
+    /// What is on its way to stores, and what came lately.
+    pub deliveries: Table<Arc<str>, Arc<Delivery>>,
+    /// What is on its way, by product. Derived.
+    pub inbound: InboundIndex,
+    /// How far ahead it may be offered, by store; `None`: where a store has no rule of its own.
+    pub near_time_rules: RwLock<BTreeMap<Option<StoreId>, i64>>,
+    /// How far each store's stock can be believed.
+    pub accuracy: Table<StoreId, Accuracy>,
+    /// How far each source that numbers its messages has told.
+    pub sources: Table<Arc<str>, SourceProgress>,
+    /// Prices of single stores.
+    pub store_prices: Table<CellKey, Money>,
+    /// Whether there ever was one in this process.
+    pub has_store_prices: AtomicBool,
+    /// Levels that still have to be fitted to changed buffers. Not kept on disk: loading fits all.
+    pub sweep: Mutex<Sweep>,
 }
 
 impl Default for State {
@@ -237,6 +257,14 @@ impl Default for State {
             transactions: AtomicU64::default(),
             catalog_version: AtomicU64::default(),
             residency: Default::default(),
+            deliveries: Table::default(),
+            inbound: InboundIndex::default(),
+            near_time_rules: RwLock::default(),
+            accuracy: Table::default(),
+            sources: Table::default(),
+            store_prices: large_table(),
+            has_store_prices: AtomicBool::default(),
+            sweep: Mutex::default(),
         }
     }
 }
@@ -300,7 +328,40 @@ impl State {
 
     /// A stock level; zeros where nothing was ever counted or moved.
     pub fn level(&self, sku: SkuId, store: StoreId) -> StockLevel {
-        self.stock.get(CellKey::new(sku, store)).unwrap_or_default()
+        let none = || StockLevel {
+            safety: self.stock.buffers().effective(sku, store, 0),
+            ..StockLevel::default()
+        };
+        self.stock
+            .get(CellKey::new(sku, store))
+            .unwrap_or_else(none)
+    }
+
+    /// What is told of a level beside it.
+    pub fn beside(&self, sku: SkuId, store: StoreId, now: Time) -> Beside {
+        let (incoming, incoming_at) = self.inbound.incoming(sku, store);
+        let near = self.near_time(sku, store, now);
+        Beside {
+            incoming,
+            incoming_at,
+            near_time: near.map_or(0, |near| near.quantity),
+            confidence_ppm: self.confidence_ppm(store, now),
+        }
+    }
+
+    /// What may be offered of a product in a store before it is there.
+    pub fn near_time(&self, sku: SkuId, store: StoreId, now: Time) -> Option<NearTime> {
+        let horizon_ms = self.near_time_horizon_ms(store);
+        if horizon_ms == 0 {
+            return None;
+        }
+        self.inbound.near_time(sku, store, now, horizon_ms)
+    }
+
+    /// How far a store's stock can be believed, in millionths.
+    pub fn confidence_ppm(&self, store: StoreId, now: Time) -> u32 {
+        let accuracy = self.accuracy.get(&store).map(|a| *a);
+        accuracy.unwrap_or_default().confidence_ppm(now)
     }
 
     /// What may be promised online of a product in a store.
@@ -317,6 +378,10 @@ impl State {
 
     /// Notes the category of a product for [`Self::product_categories`].
     pub(crate) fn note_category(&self, id: SkuId, category: Option<CategoryId>) {
+        let path = category.and_then(|category| self.category_path(category));
+        if self.stock.buffers().note_category(id, path) {
+            lock(&self.sweep).skus.insert(id);
+        }
         let mut categories = write(&self.product_categories);
         // Numbers of products are dense.
         let at = id.0 as usize;

@@ -15,14 +15,80 @@ pub struct StockLevel {
     pub reserved: i64,
     /// Confirmed, not handed over.
     pub committed: i64,
-    /// Kept back from online promises.
+    /// Kept back from online promises: what the buffers of the table of levels say (see [`crate::buffers`]), which keeps
+    /// it up to date. It is not on disk.
     pub safety: i64,
+    /// The safety stock that a count gave to this very level; 0: none, the rules decide.
+    pub own_safety: i64,
     /// There, not for sale.
     pub damaged: i64,
     /// Time of the last count.
-    pub counted_at: Option<Time>,
+    pub counted: CountedAt,
     /// Movements still at hand for a count that arrives late.
     pub recent: Option<Box<RecentMovements>>,
+}
+
+/// When a level was counted last. A word, not an option: there are millions of levels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CountedAt(i64);
+
+impl CountedAt {
+    /// Never.
+    pub const NEVER: CountedAt = CountedAt(i64::MIN);
+
+    /// The time; `None`: never.
+    pub fn get(self) -> Option<Time> {
+        (self != Self::NEVER).then_some(Time(self.0))
+    }
+}
+
+impl Default for CountedAt {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}
+
+impl From<Option<Time>> for CountedAt {
+    fn from(time: Option<Time>) -> Self {
+        time.map_or(Self::NEVER, |time| CountedAt(time.0))
+    }
+}
+
+impl std::fmt::Debug for CountedAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// Why stock moved, as it is told to whoever audits it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MoveReason {
+    /// A correction of the books.
+    #[default]
+    Correction,
+    /// Goods received.
+    Receipt,
+    /// Goods lost or stolen.
+    Shrinkage,
+    /// Goods found damaged: on_hand stays, damaged moves. Negative: back for sale.
+    Damage,
+    /// Between stores.
+    Transfer,
+    /// Damaged goods that left the store: on_hand and damaged both move.
+    Disposal,
+}
+
+/// What is told of a level beside it: it follows from other tables, and a retry tells it as the first answer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Announced and not received.
+    pub incoming: i64,
+    /// When the next of it is expected.
+    pub incoming_at: Option<Time>,
+    /// Of it, what may be offered as near-time.
+    pub near_time: i64,
+    /// How far the store's stock can be believed, in millionths.
+    pub confidence_ppm: u32,
 }
 
 /// The last movements of a level by their own time.
@@ -54,9 +120,19 @@ impl StockLevel {
         self.on_hand - self.reserved - self.committed - self.damaged
     }
 
+    /// When it was counted last.
+    pub fn counted_at(&self) -> Option<Time> {
+        self.counted.get()
+    }
+
+    /// Whether less is there than was promised: somebody will go without, or the books are wrong.
+    pub fn is_short(&self) -> bool {
+        self.available_in_store() < 0
+    }
+
     /// By how much a movement that happened at `occurred` moves on_hand: nothing where a later count has seen it.
     pub fn effective(&self, delta: i64, occurred: Time) -> i64 {
-        if self.counted_at.is_some_and(|counted| occurred <= counted) {
+        if self.counted_at().is_some_and(|counted| occurred <= counted) {
             0
         } else {
             delta
@@ -82,7 +158,7 @@ impl StockLevel {
 
     /// The on_hand after a count of `counted` at `as_of`: movements after it still count.
     pub fn after_count(&self, counted: i64, as_of: Time) -> Result<i64, CountRefused> {
-        if let Some(last) = self.counted_at.filter(|last| as_of <= *last) {
+        if let Some(last) = self.counted_at().filter(|last| as_of <= *last) {
             return Err(CountRefused::NotNewer(last));
         }
         let Some(recent) = &self.recent else {
@@ -103,11 +179,14 @@ impl StockLevel {
                 .sum::<i64>())
     }
 
-    /// Takes a count: `on_hand` is what [`Self::after_count`] said.
+    /// Takes a count: `on_hand` is what [`Self::after_count`] said. A safety stock of 0 leaves the buffers to the rules.
     pub fn set_count(&mut self, on_hand: i64, safety: Option<i64>, as_of: Time) {
         self.on_hand = on_hand;
-        self.safety = safety.unwrap_or(self.safety);
-        self.counted_at = Some(as_of);
+        if let Some(own) = safety.filter(|own| *own != self.own_safety) {
+            self.own_safety = own;
+            self.safety = own;
+        }
+        self.counted = Some(as_of).into();
         if let Some(recent) = &mut self.recent {
             // What happened up to the count is in it: those movements have no further use.
             recent.movements.retain(|(t, _)| *t > as_of);
@@ -135,6 +214,11 @@ impl RecentMovements {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_level_takes_no_more_than_a_cache_line() {
+        assert_eq!(size_of::<StockLevel>(), 64);
+    }
 
     const NOW: Time = Time(1_000_000_000);
 

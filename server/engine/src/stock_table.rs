@@ -4,13 +4,16 @@
 //!
 //! One writer, many readers. The writer locks one product at a time; a reader may hold several, each once.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{OnceLock, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, OnceLock, RwLock, RwLockReadGuard};
 
-use crate::ids::{CellKey, SkuId};
+use crate::buffers::{Buffers, Sweep};
+use crate::ids::{CellKey, SkuId, StoreId};
+use crate::limits::{SWEEP_LEVELS_MAX, SWEEP_PRODUCTS_MAX};
 use crate::prefetch;
 use crate::product_stock::ProductStock;
-use crate::state::{read, write};
+use crate::state::{lock, read, write};
 use crate::stock::StockLevel;
 
 /// Products of the first chunk; each one after it is twice as large, so that they hold every number there can be, and none
@@ -23,6 +26,10 @@ const CHUNKS: usize = 23;
 pub struct StockTable {
     chunks: [OnceLock<Chunk>; CHUNKS],
     levels: AtomicUsize,
+    /// What levels keep back; worked into each of them.
+    buffers: Buffers,
+    /// Levels with less than was promised: few, and looked for often.
+    short: Mutex<BTreeSet<CellKey>>,
 }
 
 /// A step of the way to a level.
@@ -43,6 +50,8 @@ impl Default for StockTable {
         StockTable {
             chunks: [const { OnceLock::new() }; CHUNKS],
             levels: AtomicUsize::new(0),
+            buffers: Buffers::default(),
+            short: Mutex::default(),
         }
     }
 }
@@ -112,11 +121,102 @@ impl StockTable {
             (0..length).map(|_| RwLock::default()).collect()
         });
         let mut product = write(&products[at]);
-        let (changed, new) = product.change(store, change);
+        let ((made, was_short, is_short), new) = product.change(store, |level, new| {
+            let (own, was_short) = (level.own_safety, level.is_short());
+            let made = change(level);
+            if new || level.own_safety != own {
+                level.safety = self.buffers.effective(sku, store, level.own_safety);
+            }
+            (made, was_short, level.is_short())
+        });
         if new {
             self.levels.fetch_add(1, Ordering::AcqRel);
         }
-        changed
+        if is_short != was_short {
+            self.note_short(cell, is_short);
+        }
+        made
+    }
+
+    #[cold]
+    fn note_short(&self, cell: CellKey, is_short: bool) {
+        let mut short = lock(&self.short);
+        if is_short {
+            short.insert(cell);
+        } else {
+            short.remove(&cell);
+        }
+    }
+
+    /// What levels keep back from online promises.
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Levels with less than was promised, after `after` in the order of (product, store), at most `max`.
+    pub fn short_cells(&self, after: Option<CellKey>, max: usize) -> Vec<CellKey> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let short = lock(&self.short);
+        short
+            .range((from, Bound::Unbounded))
+            .take(max)
+            .copied()
+            .collect()
+    }
+
+    /// How many levels have less than was promised.
+    pub fn short_len(&self) -> usize {
+        lock(&self.short).len()
+    }
+
+    /// Fits levels to the buffers: a bounded step of `sweep`, so that nobody waits for all of it. Tells the levels that
+    /// keep back something else now.
+    pub fn sweep(&self, sweep: &mut Sweep, mut changed: impl FnMut(CellKey)) {
+        let mut levels = 0;
+        self.buffers.with(|effective| {
+            let mut refit = |sku: SkuId, stores: &BTreeSet<StoreId>| {
+                let Some(slot) = self.slot(sku) else { return 0 };
+                let product = &mut *write(slot);
+                product.refit(
+                    stores,
+                    |store, own| effective(sku, store, own),
+                    |store| changed(CellKey::new(sku, store)),
+                )
+            };
+            while levels < SWEEP_LEVELS_MAX
+                && let Some(sku) = sweep.skus.pop_first()
+            {
+                levels += 1 + refit(sku, &BTreeSet::new());
+            }
+            let Some(from) = sweep.next else { return };
+            let mut products = self.products_from(SkuId(from));
+            for _ in 0..SWEEP_PRODUCTS_MAX {
+                if levels >= SWEEP_LEVELS_MAX {
+                    break;
+                }
+                let Some(sku) = products.next() else {
+                    (sweep.next, sweep.stores) = (None, BTreeSet::new());
+                    return;
+                };
+                levels += refit(sku, &sweep.stores);
+                sweep.next = sku.0.checked_add(1);
+            }
+        });
+    }
+
+    /// Fits all levels at once; loading.
+    pub(crate) fn refit_all(&self) {
+        if !self.buffers.is_active() {
+            return;
+        }
+        let mut sweep = Sweep {
+            next: Some(0),
+            ..Sweep::default()
+        };
+        while !sweep.is_done() {
+            self.sweep(&mut sweep, |_| {});
+        }
     }
 
     /// Puts a level; loading.
@@ -136,14 +236,19 @@ impl StockTable {
 
     /// Products that may have levels, ascending.
     pub fn products(&self) -> impl Iterator<Item = SkuId> + '_ {
+        self.products_from(SkuId(0))
+    }
+
+    /// As [`Self::products`], from one on.
+    pub fn products_from(&self, from: SkuId) -> impl Iterator<Item = SkuId> + '_ {
         let made = (0u32..)
             .zip(&self.chunks)
             .filter_map(|(chunk, products)| Some((chunk, products.get()?.len() as u64)));
-        made.flat_map(|(chunk, length)| {
+        made.flat_map(move |(chunk, length)| {
             let first = (FIRST_CHUNK << chunk) - FIRST_CHUNK;
             // A chunk may be longer than the numbers left for it.
             let end = (first + length).min(u64::from(u32::MAX) + 1);
-            (first..end).map(|sku| SkuId(sku as u32))
+            (first.max(u64::from(from.0))..end).map(|sku| SkuId(sku as u32))
         })
     }
 

@@ -14,6 +14,7 @@ use tillside_engine::offer::{OutcomeType, Reward};
 use tillside_engine::reservation::CheckoutResult;
 use tillside_engine::sale::SaleKind;
 use tillside_engine::state::lock;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Time;
 use world::build::{
     business_key, card, change_of, consent, count_of, email, eur, event, in_category, line,
@@ -86,7 +87,11 @@ fn command(world: &World, number: usize, (kind, a, b, c, amount): Step) -> Comma
         }]),
         6 => Command::AdjustStock(Adjustment {
             occurred,
-            damage: c % 4 == 0,
+            reason: if c % 4 == 0 {
+                MoveReason::Damage
+            } else {
+                MoveReason::Correction
+            },
             ..movement(sku, store, amount)
         }),
         7 => Command::SetStockCount(Count {

@@ -11,7 +11,7 @@ use tillside_engine::limits::{ENDED_RESERVATION_MS, HOLD_MS_DEFAULT, RECENT_MOVE
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::{Reply, Warning};
 use tillside_engine::reservation::{Reservation, ReservationState};
-use tillside_engine::stock::CountRefused;
+use tillside_engine::stock::{CountRefused, MoveReason};
 use tillside_engine::units::Time;
 use world::build::{count, count_of, line, movement, receipt, sale_event, settling};
 use world::{START, World, property};
@@ -686,7 +686,11 @@ fn command(world: &World, number: usize, step: &Step) -> Option<Command> {
             damage,
         } => Command::AdjustStock(Adjustment {
             occurred: Some(at(ago_ms)),
-            damage: *damage,
+            reason: if *damage {
+                MoveReason::Damage
+            } else {
+                MoveReason::Correction
+            },
             ..movement(SKUS[*sku], STORES[*store], *pieces)
         }),
         Step::Count {

@@ -532,7 +532,7 @@ proptest! {
                 _ => &both[..],
             };
             let keys = sent.iter().copied().collect();
-            let command = Ingest { keys, occurred: None, payload: IngestPayload::Sale(sale) };
+            let command = Ingest { keys, occurred: None, position: None, payload: IngestPayload::Sale(sale) };
             let reply = world.ok(Command::Ingest(Box::new(command)));
             prop_assert_eq!(matches!(reply, Reply::Duplicate { .. }), !first);
         }

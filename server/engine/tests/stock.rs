@@ -8,7 +8,7 @@ use tillside_engine::limits::{
 };
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
-use tillside_engine::stock::CountRefused;
+use tillside_engine::stock::{CountRefused, MoveReason};
 use tillside_engine::units::Unit;
 use world::World;
 use world::build::{adjust, count, count_of, event, line, movement, receipt, sale_event};
@@ -48,7 +48,7 @@ fn the_reply_is_the_level_after_the_change() {
     for command in [
         count("p1", "A", 10),
         Command::AdjustStock(Adjustment {
-            damage: true,
+            reason: MoveReason::Damage,
             ..movement("p1", "A", 2)
         }),
     ] {
@@ -69,7 +69,7 @@ fn safety_and_damaged_goods_are_not_promised() {
     }));
     world.wait_ms(1);
     world.ok(Command::AdjustStock(Adjustment {
-        damage: true,
+        reason: MoveReason::Damage,
         ..movement("p1", "A", 3)
     }));
     assert_eq!(levels(&world, "p1", "A"), (10_000, 5_000, 7_000));
@@ -79,7 +79,7 @@ fn safety_and_damaged_goods_are_not_promised() {
     // They can be put back, but no more than there are.
     let back = |pieces: i64| {
         Command::AdjustStock(Adjustment {
-            damage: true,
+            reason: MoveReason::Damage,
             ..movement("p1", "A", -pieces)
         })
     };

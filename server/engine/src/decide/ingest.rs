@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::command::{Ingest, IngestPayload, ItemDraft, SaleDraft, SaleLineDraft, SeenIdentifier};
+use crate::command::{
+    FactDraft, Ingest, IngestPayload, ItemDraft, SaleDraft, SaleLineDraft, SeenIdentifier,
+};
 use crate::ctx::Ctx;
-use crate::decide::{Decided, Rules, customers, orders, stock};
+use crate::decide::{Decided, Rules, customers, facts, inbound, orders, stock};
 use crate::event::Event;
 use crate::ids::{CellKey, CustomerId, ReservationId, SkuId, StoreId};
-use crate::limits::{CLOCK_SKEW_MS_MAX, LEVEL_THOUSANDTHS_MAX};
+use crate::limits::{CLOCK_SKEW_MS_MAX, LEVEL_THOUSANDTHS_MAX, SOURCES_MAX};
 use crate::order::PaymentState;
 use crate::prefetch;
+use crate::reject::Rejection;
 use crate::reply::{Reply, Warning};
 use crate::reservation::{Reservation, ReservationLine, ReservationState};
 use crate::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
@@ -45,6 +48,9 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
         occurred,
         future,
     }];
+    if let Some((source, number)) = &ingest.position {
+        events.extend(advanced(state, source, *number));
+    }
     match &ingest.payload {
         IngestPayload::Sale(draft) => sale(
             state,
@@ -64,8 +70,57 @@ pub(super) fn take(state: &State, rules: &Rules, ingest: &Ingest, ctx: &Ctx) -> 
         IngestPayload::Profile(draft) => {
             events.extend(customers::import(state, rules, draft, &mut warnings, ctx)?)
         }
+        IngestPayload::Inbound(draft) => {
+            let position = ingest.position.as_ref().map_or(0, |(_, number)| *number);
+            let (reply, happened) = inbound::schedule(state, draft, own_time, position, ctx)?;
+            if let Reply::Delivery {
+                superseded: true, ..
+            } = reply
+            {
+                warnings.push(Warning::Superseded);
+            }
+            events.extend(happened);
+        }
+        IngestPayload::Received(draft) => {
+            events.extend(inbound::receive(state, draft, own_time, ctx)?.1);
+        }
+        IngestPayload::Facts(drafts) => {
+            let (late, events_of) = price_changed(state, ingest, drafts)?;
+            if late {
+                warnings.push(Warning::Superseded);
+            }
+            events.extend(events_of);
+        }
     }
     Ok((Reply::Ingested { warnings }, events))
+}
+
+/// A price has no time to place it by: where its source numbers its messages, one that comes late is left out.
+fn price_changed(
+    state: &State,
+    ingest: &Ingest,
+    drafts: &[FactDraft],
+) -> Result<(bool, Vec<Event>), Rejection> {
+    let late = ingest.position.as_ref().is_some_and(|(source, number)| {
+        state
+            .sources
+            .get(source)
+            .is_some_and(|told| *number < told.highest)
+    });
+    let (_, events) = facts::put(state, drafts, Some("price_changed"))?;
+    Ok((late, if late { Vec::new() } else { events }))
+}
+
+/// Notes a source's own number. A number that was taken before is among the event's keys and does not come here.
+fn advanced(state: &State, source: &Arc<str>, number: u64) -> Option<Event> {
+    if !state.sources.contains_key(source) && state.sources.len() >= SOURCES_MAX {
+        // A sale is never refused: the number of one source too many is only not noted.
+        return None;
+    }
+    Some(Event::SourceAdvanced {
+        source: Arc::clone(source),
+        number,
+    })
 }
 
 /// A till's clock may be a little ahead; what lies beyond is set to now and flagged.
@@ -310,13 +365,11 @@ impl Booking<'_> {
                 ..amount
             };
         }
-        let product = self.state.products.get(found.id);
-        product
-            .and_then(|product| product.list_price)
-            .map_or(nothing, |price| Money {
-                minor: price_of(price.minor, Thousandths(quantity)),
-                ..price
-            })
+        let price = self.state.price_in(found.id, self.store);
+        price.map_or(nothing, |price| Money {
+            minor: price_of(price.minor, Thousandths(quantity)),
+            ..price
+        })
     }
 
     /// How much of a reservation the line settles: never more than it holds or has handed over, less what earlier lines took.

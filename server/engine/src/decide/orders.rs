@@ -15,6 +15,7 @@ use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::reservation::{Checkout, Reservation, ReservationState as At};
 use crate::state::State;
+use crate::stock::MoveReason;
 use crate::units::Time;
 
 pub(super) fn step(state: &State, rules: &Rules, order: &OrderCommand, ctx: &Ctx) -> Decided {
@@ -158,7 +159,16 @@ fn mark_ready(state: &State, reservation: Arc<Reservation>, ctx: &Ctx) -> Decide
             after.handling.ready = Some(ctx.now);
             let store = state.stores.get(after.store);
             after.handling.deadline = store.and_then(|s| s.no_show_at(ctx.now, after.window));
-            Ok(put(after, ctx))
+            // Everything was found: that speaks for the store's stock.
+            let picked = after.lines.iter().map(|line| line.picked).sum();
+            let checked = Event::PickChecked {
+                store: after.store,
+                expected: picked,
+                found: picked,
+            };
+            let (reply, mut events) = put(after, ctx);
+            events.push(checked);
+            Ok((reply, events))
         }
         At::Ready | At::PartiallyPickedUp | At::Fulfilled => Ok(as_it_is(reservation)),
         other => Err(refused(other, "only a confirmed order can be made ready")),
@@ -269,13 +279,18 @@ pub(super) fn moved(
     damaged: i64,
     ctx: &Ctx,
 ) -> Event {
-    let counted = state.level(sku, store).counted_at;
+    let counted = state.level(sku, store).counted_at();
     Event::StockMoved {
         sku,
         store,
         delta,
         damaged,
         occurred: counted.map_or(ctx.now, |t| ctx.now.max(t.plus_ms(1))),
+        reason: if damaged == 0 {
+            MoveReason::Correction
+        } else {
+            MoveReason::Damage
+        },
     }
 }
 

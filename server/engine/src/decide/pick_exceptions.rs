@@ -48,6 +48,7 @@ pub(super) fn report(
         missing.add(own.sku, short, line.problem);
     }
     let mut events = missing.events(state, &reservation, ctx);
+    events.push(missing.checked(&reservation));
     let alternatives = alternatives(state, &reservation, found.max_options.max(1), ctx);
     seen(&mut after, ctx);
     after.state = match after.state {
@@ -132,6 +133,17 @@ impl Missing {
         match list.iter_mut().find(|(known, _)| *known == sku) {
             Some((_, sum)) => *sum += short,
             None => list.push((sku, short)),
+        }
+    }
+
+    /// What the picker found of all that was held. What was found damaged, or was not wanted, was there.
+    fn checked(&self, reservation: &Reservation) -> Event {
+        let expected = reservation.lines.iter().map(|line| line.held).sum();
+        let missing: i64 = self.not_found.iter().map(|(_, short)| short).sum();
+        Event::PickChecked {
+            store: reservation.store,
+            expected,
+            found: expected - missing,
         }
     }
 

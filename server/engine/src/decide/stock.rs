@@ -5,10 +5,12 @@ use crate::command::{Adjustment, Count};
 use crate::ctx::Ctx;
 use crate::decide::{Decided, known_sku, known_store};
 use crate::event::Event;
+use crate::ids::{SkuId, StoreId};
 use crate::limits::{CLOCK_SKEW_MS_MAX, QUANTITY_THOUSANDTHS_MAX};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::state::State;
+use crate::stock::{MoveReason, StockLevel};
 use crate::units::{Time, Unit};
 
 pub(super) fn adjust(
@@ -21,21 +23,18 @@ pub(super) fn adjust(
     let (store, _) = known_store(state, &adjustment.store_id, "store_id")?;
     same_unit(&product, adjustment.unit, "delta.unit")?;
     let mut level = state.level(sku, store);
-    // Without a time of its own it happened in the order it came: after a count of this very millisecond.
-    let after_count = level
-        .counted_at
-        .map_or(ctx.now, |t| ctx.now.max(t.plus_ms(1)));
-    let occurred = occurred.map_or(after_count, |t| t.min(ctx.now));
-    let (delta, damaged) = if adjustment.damage {
-        (0, adjustment.delta)
-    } else {
-        (level.effective(adjustment.delta, occurred), 0)
+    let occurred = in_order(&level, occurred, ctx);
+    let (delta, damaged) = match adjustment.reason {
+        MoveReason::Damage => (0, adjustment.delta),
+        MoveReason::Disposal => (
+            level.effective(adjustment.delta, occurred),
+            adjustment.delta,
+        ),
+        _ => (level.effective(adjustment.delta, occurred), 0),
     };
-    let out_of_range =
-        |value: i64| !(-QUANTITY_THOUSANDTHS_MAX..=QUANTITY_THOUSANDTHS_MAX).contains(&value);
     if level.damaged + damaged < 0 {
         let problem = format!(
-            "only {} thousandths are damaged; no more can be moved back",
+            "only {} thousandths are damaged; no more can be moved back or disposed of",
             level.damaged
         );
         return Err(Rejection::Invalid {
@@ -55,16 +54,69 @@ pub(super) fn adjust(
         level.move_on_hand(delta, occurred, ctx.now);
     }
     level.damaged += damaged;
+    let beside = state.beside(sku, store, ctx.now);
     Ok((
-        Reply::Stock { sku, store, level },
+        Reply::Stock {
+            sku,
+            store,
+            level,
+            beside,
+        },
         vec![Event::StockMoved {
             sku,
             store,
             delta,
             damaged,
             occurred,
+            reason: adjustment.reason,
         }],
     ))
+}
+
+/// When a movement happened. Without a time of its own it happened in the order it came: after a count of this very
+/// millisecond.
+fn in_order(level: &StockLevel, occurred: Option<Time>, ctx: &Ctx) -> Time {
+    let after_count = level
+        .counted_at()
+        .map_or(ctx.now, |t| ctx.now.max(t.plus_ms(1)));
+    occurred.map_or(after_count, |t| t.min(ctx.now))
+}
+
+fn out_of_range(value: i64) -> bool {
+    !(-QUANTITY_THOUSANDTHS_MAX..=QUANTITY_THOUSANDTHS_MAX).contains(&value)
+}
+
+/// Goods that moved as part of something larger; nothing where a later count has seen it.
+pub(super) fn moved(
+    state: &State,
+    sku: SkuId,
+    store: StoreId,
+    by: i64,
+    occurred: Option<Time>,
+    reason: MoveReason,
+    ctx: &Ctx,
+) -> Result<Option<Event>, Rejection> {
+    let level = state.level(sku, store);
+    let occurred = in_order(&level, occurred, ctx);
+    let delta = level.effective(by, occurred);
+    if out_of_range(by) || out_of_range(level.on_hand + delta) {
+        let problem = format!(
+            "the level of product number {} would pass {QUANTITY_THOUSANDTHS_MAX} thousandths; check the unit",
+            sku.0
+        );
+        return Err(Rejection::Invalid {
+            field: "lines".into(),
+            problem,
+        });
+    }
+    Ok((delta != 0).then_some(Event::StockMoved {
+        sku,
+        store,
+        delta,
+        damaged: 0,
+        occurred,
+        reason,
+    }))
 }
 
 pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx) -> Decided {
@@ -82,6 +134,10 @@ pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx
         .after_count(count.on_hand, as_of)
         .map_err(Rejection::CountTooOld)?;
     level.set_count(on_hand, count.safety, as_of);
+    level.safety = state
+        .stock
+        .buffers()
+        .effective(sku, store, level.own_safety);
     let event = Event::StockCounted {
         sku,
         store,
@@ -89,10 +145,21 @@ pub(super) fn count(state: &State, count: &Count, as_of: Option<Time>, ctx: &Ctx
         safety: count.safety,
         as_of,
     };
-    Ok((Reply::Stock { sku, store, level }, vec![event]))
+    let beside = state.beside(sku, store, ctx.now);
+    let reply = Reply::Stock {
+        sku,
+        store,
+        level,
+        beside,
+    };
+    Ok((reply, vec![event]))
 }
 
-fn same_unit(product: &Product, given: Option<Unit>, field: &str) -> Result<(), Rejection> {
+pub(super) fn same_unit(
+    product: &Product,
+    given: Option<Unit>,
+    field: &str,
+) -> Result<(), Rejection> {
     match given.filter(|unit| *unit != product.unit) {
         None => Ok(()),
         Some(unit) => {

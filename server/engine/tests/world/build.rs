@@ -20,6 +20,7 @@ use tillside_engine::order::Sought;
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Reservation;
 use tillside_engine::sale::SaleKind;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::{Currency, Money, Time, Unit};
 
 use super::World;
@@ -150,6 +151,7 @@ pub(crate) fn event(id: &str, payload: IngestPayload) -> Command {
     Command::Ingest(Box::new(Ingest {
         keys,
         occurred: None,
+        position: None,
         payload,
     }))
 }
@@ -198,6 +200,7 @@ pub(crate) fn sale_event(event_id: &str, sale: SaleDraft, occurred: Option<Time>
     Command::Ingest(Box::new(Ingest {
         keys,
         occurred,
+        position: None,
         payload: IngestPayload::Sale(sale),
     }))
 }
@@ -261,7 +264,7 @@ pub(crate) fn movement(sku: &str, store: &str, pieces: i64) -> Adjustment {
         store_id: store.into(),
         delta: pieces * 1000,
         unit: None,
-        damage: false,
+        reason: MoveReason::Correction,
         occurred: None,
     }
 }

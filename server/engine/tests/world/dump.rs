@@ -39,6 +39,16 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     table(&mut lines, "checkout", &state.checkouts);
     table(&mut lines, "business key", &state.business_keys);
     lines.push(format!("order index = {:?}", lock(&state.order_index)));
+    table(&mut lines, "delivery", &state.deliveries);
+    let mut facts = state.facts();
+    facts.sort_by(|a, b| a.0.cmp(&b.0));
+    lines.push(format!("facts = {facts:?}"));
+    let products = state.products.items.iter().map(|e| *e.key());
+    lines.extend(products.map(|sku| format!("inbound {sku:?} = {:?}", state.inbound.of(sku))));
+    lines.push(format!(
+        "short = {:?}",
+        state.stock.short_cells(None, usize::MAX)
+    ));
     lines.push(format!("requests = {:?}", lock(&state.requests)));
     lines.push(format!("quarantine = {:?}", read(&state.quarantine)));
     lines.push(format!("provisional = {:?}", read(&state.provisional)));
@@ -115,6 +125,14 @@ pub(crate) fn write_rows(from: &State, to: &State, touched: &Touched) {
         .checkouts
         .iter()
         .for_each(|key| copy(&from.checkouts, &to.checkouts, key));
+    touched
+        .deliveries
+        .iter()
+        .for_each(|key| copy(&from.deliveries, &to.deliveries, key));
+    touched
+        .facts
+        .iter()
+        .for_each(|key| to.set_fact(key, from.fact(key)));
     for (key, sequence) in &touched.business_keys {
         to.business_keys.insert(*key, *sequence);
     }
@@ -153,6 +171,10 @@ pub(crate) fn copy_rows(from: &State) -> State {
     copy_all(&from.reservations, &to.reservations);
     copy_all(&from.checkouts, &to.checkouts);
     copy_all(&from.business_keys, &to.business_keys);
+    copy_all(&from.deliveries, &to.deliveries);
+    for (key, fact) in from.facts() {
+        to.set_fact(&key, Some(fact));
+    }
     for answered in lock(&from.requests).iter() {
         lock(&to.requests).insert(answered);
     }

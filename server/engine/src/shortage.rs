@@ -1,0 +1,70 @@
+//! Where less is there than was promised, and whose goods are in danger. What is there goes to confirmed reservations
+//! first, and among equals to the older one; the rest is at risk.
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::{CellKey, ReservationId, SkuId, StoreId};
+use crate::reservation::ReservationState;
+use crate::state::State;
+
+/// Part of a reservation that is not covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtRisk {
+    /// The reservation.
+    pub reservation: ReservationId,
+    /// Where its goods should be.
+    pub store: StoreId,
+    /// The product.
+    pub sku: SkuId,
+    /// Thousandths it holds.
+    pub held: i64,
+    /// Thousandths of them that are not there.
+    pub missing: i64,
+}
+
+/// Every live reservation that is no longer covered, oldest first, of one store or of all. Reads what it finds while
+/// changes go on: exact where nothing changes meanwhile.
+pub fn at_risk(state: &State, store: Option<StoreId>) -> Vec<AtRisk> {
+    let short = state.stock.short_cells(None, usize::MAX);
+    let mut promised: FxHashMap<CellKey, Vec<(bool, ReservationId, i64)>> = short
+        .into_iter()
+        .filter(|cell| store.is_none_or(|store| cell.store() == store))
+        .map(|cell| (cell, Vec::new()))
+        .collect();
+    if promised.is_empty() {
+        return Vec::new();
+    }
+    for entry in state.reservations.iter().filter(|r| r.holds_stock()) {
+        for line in entry.lines.iter().filter(|line| line.held > 0) {
+            let cell = CellKey::new(line.sku, entry.store);
+            if let Some(list) = promised.get_mut(&cell) {
+                let held_only = entry.state == ReservationState::Held;
+                list.push((held_only, entry.id, line.held));
+            }
+        }
+    }
+    let mut at_risk = Vec::new();
+    for (cell, mut list) in promised {
+        list.sort_unstable();
+        let there = state
+            .stock
+            .read(cell, |level| level.on_hand - level.damaged);
+        let mut left = there.unwrap_or(0).max(0);
+        for (_, reservation, held) in list {
+            let covered = held.min(left);
+            left -= covered;
+            if covered < held {
+                let (sku, store, missing) = (cell.sku(), cell.store(), held - covered);
+                at_risk.push(AtRisk {
+                    reservation,
+                    store,
+                    sku,
+                    held,
+                    missing,
+                });
+            }
+        }
+    }
+    at_risk.sort_unstable_by_key(|r| (r.reservation, r.store, r.sku));
+    at_risk
+}
