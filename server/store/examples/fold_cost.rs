@@ -13,6 +13,7 @@ use tillside_engine::ctx::Ctx;
 use tillside_engine::event::Event;
 use tillside_engine::ids::{Sequence, SkuId, StoreId};
 use tillside_engine::state::State;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Time;
 use tillside_store::{
     BatchBuilder, Foldable, Log, OpenOptions, RocksLog, SpaceReport, audit, fold_before,
@@ -55,6 +56,7 @@ impl Writer {
                         delta: -1_000,
                         damaged: 0,
                         occurred: Time(1),
+                        reason: MoveReason::Correction,
                     }
                 })
                 .collect();

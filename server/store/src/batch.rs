@@ -201,6 +201,7 @@ impl BatchBuilder {
         rows.offers(state, touched);
         rows.fulfilment(state, touched);
         rows.requests(state, touched);
+        rows.inventory(state, touched);
         self.meta(state);
     }
 
@@ -363,6 +364,16 @@ impl Rows<'_> {
         for id in &touched.checkouts {
             let checkout = state.checkouts.get(id).map(|c| c.value().clone());
             self.put_or_delete(id, checkout.as_deref());
+        }
+    }
+
+    fn inventory(&mut self, state: &State, touched: &Touched) {
+        for id in &touched.deliveries {
+            let delivery = state.deliveries.get(id).map(|d| d.value().clone());
+            self.put_or_delete(id, delivery.as_deref());
+        }
+        for key in &touched.facts {
+            self.put_or_delete(key, state.fact(key).as_ref());
         }
     }
 

@@ -14,6 +14,7 @@ use tillside_engine::reply::Reply;
 use tillside_engine::reservation::Checkout;
 use tillside_engine::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::{State, lock};
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::{Currency, Money, Time};
 
 use crate::audit::audit;
@@ -207,6 +208,7 @@ impl Writer {
                 delta: 0,
                 damaged: 1_000,
                 occurred: Time(2),
+                reason: MoveReason::Correction,
             };
             let sale = Event::SaleRecorded {
                 sale: Arc::new(sale(cell, CustomerId(1), i64::from(n) + 1)),

@@ -32,7 +32,7 @@ pub use mark::Opening;
 pub use profiles::{ProfileRead, Profiles};
 pub use retention::{Foldable, Folded, Folder, fold_before};
 pub use rocks::backup::{BackupError, BackupHandle, BackupManifest, BackupRequest};
-pub use rocks::{OpenOptions, RocksLog, Space, SpaceReport, TableSpace, backup};
+pub use rocks::{LogReader, OpenOptions, ReadOn, RocksLog, Space, SpaceReport, TableSpace, backup};
 pub use table::{Cursor, Table, Tables};
 
 /// Version of the data format on disk: the tables there are. Earlier ones are brought to it when they are opened.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tillside_engine::catalog::{Product, Store};
 use tillside_engine::customer::{Customer, Personal, Relation};
+use tillside_engine::facts::Fact;
 use tillside_engine::ids::CustomerId;
+use tillside_engine::inbound::Delivery;
 use tillside_engine::offer::{Offer, OutcomeCounts};
 use tillside_engine::profile::History;
 use tillside_engine::reservation::{Checkout, Reservation};
@@ -235,6 +237,8 @@ fn plan(tables: &impl Tables, counters: &Counters) -> Result<Vec<Unit>, StoreErr
         Table::Outcomes,
         Table::Checkouts,
         Table::Quarantine,
+        Table::Deliveries,
+        Table::StockFacts,
     ];
     units.extend(small.map(|table| Unit {
         table,
@@ -338,6 +342,14 @@ fn insert(state: &State, table: Table, key: &[u8], value: &[u8]) -> Result<(), S
         Table::Quarantine => {
             let (key, line) = record::read_row::<QuarantinedLine>(key, value)?;
             write(&state.quarantine).insert(key, Arc::new(line));
+        }
+        Table::Deliveries => {
+            let (id, delivery) = record::read_row::<Delivery>(key, value)?;
+            state.deliveries.insert(id, Arc::new(delivery));
+        }
+        Table::StockFacts => {
+            let (key, fact) = record::read_row::<Fact>(key, value)?;
+            state.set_fact(&key, Some(fact));
         }
         // The log and what was folded out of it are not state, the counters are read first, and the parts of a customer
         // are read together. What is left of format 1 is moved to its new place before anything is loaded.

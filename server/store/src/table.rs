@@ -56,14 +56,19 @@ pub enum Table {
     PointsOpenings = 19,
     /// Sequence of an answer -> the request it answers. Rows before the window's start count for nothing.
     AnsweredRequests = 20,
+    /// Delivery id -> what is on its way to a store, and what came lately.
+    Deliveries = 22,
+    /// What is known about stock beside the levels; the first byte of a key says what: safety buffers, near-time rules, how
+    /// far stores can be believed, how far sources have told, prices of stores.
+    StockFacts = 23,
 }
 
 /// One more than the greatest table number, for arrays indexed by it.
-pub(crate) const TABLE_SLOTS: usize = 21;
+pub(crate) const TABLE_SLOTS: usize = 24;
 
 impl Table {
     /// Every table of the present format, in the order of the numbers, which is the order of the digest.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 21] = [
         Table::Log,
         Table::Meta,
         Table::Stores,
@@ -83,6 +88,8 @@ impl Table {
         Table::StockOpenings,
         Table::PointsOpenings,
         Table::AnsweredRequests,
+        Table::Deliveries,
+        Table::StockFacts,
     ];
 
     /// Its number, which is also covered by the checksum of each of its rows.
@@ -113,13 +120,19 @@ impl Table {
             Table::StockOpenings => "stock_openings",
             Table::PointsOpenings => "points_openings",
             Table::AnsweredRequests => "answered_requests",
+            Table::Deliveries => "deliveries",
+            Table::StockFacts => "stock_facts",
         }
     }
 
     /// A key as people read it in a message: text where the key is text, a number or hexadecimal digits elsewhere.
     pub(crate) fn key_text(self, key: &[u8]) -> String {
         match self {
-            Table::Meta | Table::Offers | Table::Outcomes | Table::Checkouts => {
+            Table::Meta
+            | Table::Offers
+            | Table::Outcomes
+            | Table::Checkouts
+            | Table::Deliveries => {
                 format!("{:?}", String::from_utf8_lossy(key))
             }
             Table::Log

@@ -21,6 +21,7 @@ use tillside_engine::reservation::{
 };
 use tillside_engine::sale::{ItemRef, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::{State, lock};
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::{Currency, Money, Time, Unit};
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::replay::replay;
@@ -84,6 +85,7 @@ fn events(state: &State, chance: &mut Chance, ctx: &Ctx) -> Vec<Event> {
             delta: chance.below(9) as i64 - 4,
             damaged: chance.below(2) as i64,
             occurred: time,
+            reason: MoveReason::Correction,
         }],
         10 => vec![Event::StockCounted {
             sku: sku(chance),

@@ -8,6 +8,7 @@ use tillside_engine::ctx::Ctx;
 use tillside_engine::event::Event;
 use tillside_engine::ids::{Sequence, SkuId, StoreId};
 use tillside_engine::state::State;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Time;
 use tillside_store::faulty::{FaultyDisk, FaultyLog};
 use tillside_store::retention::first_kept;
@@ -61,6 +62,7 @@ fn moved(rng: &mut StdRng) -> Event {
         delta: rng.random_range(-3..4),
         damaged: rng.random_range(0..2),
         occurred: Time(1),
+        reason: MoveReason::Correction,
     }
 }
 
@@ -174,6 +176,7 @@ fn a_wrong_level_or_opening_is_named() {
         delta: 0,
         damaged: 0,
         occurred: Time(1),
+        reason: MoveReason::Correction,
     };
     writer.append(&mut log, Time(i64::MAX / 2), &[nothing]);
     let audit = audit(&log).expect("a log that can be read");

@@ -4,10 +4,12 @@
 use tillside_engine::catalog::StoreState;
 use tillside_engine::customer::Purpose;
 use tillside_engine::identity::IdentifierKind;
+use tillside_engine::inbound::DeliveryState;
 use tillside_engine::offer::{Channel, ComputedBy, OutcomeType};
 use tillside_engine::order::{HandoverKind, PaymentState, PickProblem};
 use tillside_engine::reservation::{CheckoutResult, ReservationState};
 use tillside_engine::sale::SaleKind;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Unit;
 
 use crate::error::RecordProblem;
@@ -76,3 +78,12 @@ codes!(HandoverKind, "kind of handover" { Counter = 0, Curbside = 1, Locker = 2 
 codes!(PickProblem, "problem of a pick" { NotFound = 1, Damaged = 2, Declined = 3 });
 codes!(CheckoutResult, "checkout result" { Completed = 0, Cancelled = 1 });
 codes!(SaleKind, "kind of sale" { Sale = 0, Return = 1, PostVoid = 2, Neutral = 3 });
+codes!(DeliveryState, "delivery state" { Expected = 0, Received = 1, Cancelled = 2 });
+codes!(MoveReason, "reason of a movement" {
+    Correction = 0,
+    Receipt = 1,
+    Shrinkage = 2,
+    Damage = 3,
+    Transfer = 4,
+    Disposal = 5,
+});

@@ -9,23 +9,26 @@ use tillside_engine::ids::{
     BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId, StoreId,
 };
 use tillside_engine::offer::OutcomeType;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Time;
 
 use super::Stored;
 use super::catalog::{ProductRecord, StoreRecord};
 use super::codes::Coded;
 use super::customer::RelationRecord;
+use super::facts::FactPutRecord;
+use super::inbound::DeliveryRecord;
 use super::offer::TermsRecord;
 use super::reservation::{CheckoutRecord, ReservationRecord};
 use super::sale::SaleRecord;
-use super::values::{halves, hashes, required};
+use super::values::{halves, hashes, list, required};
 use crate::error::RecordProblem;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct EventRecord {
     #[prost(
         oneof = "EventKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 40"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 40, 50, 51, 52, 53, 54, 55"
     )]
     kind: Option<EventKind>,
 }
@@ -76,6 +79,42 @@ enum EventKind {
     ReservationForgotten(u64),
     #[prost(message, tag = "40")]
     ReservationPut(ReservationRecord),
+    #[prost(message, tag = "50")]
+    DeliveryPut(DeliveryRecord),
+    #[prost(string, tag = "51")]
+    DeliveryForgotten(String),
+    #[prost(message, tag = "52")]
+    FactsPut(FactsPutRecord),
+    #[prost(bool, tag = "53")]
+    BuffersSwept(bool),
+    #[prost(message, tag = "54")]
+    PickChecked(PickCheckedRecord),
+    #[prost(message, tag = "55")]
+    SourceAdvanced(SourceAdvancedRecord),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FactsPutRecord {
+    #[prost(message, repeated, tag = "1")]
+    facts: Vec<FactPutRecord>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct PickCheckedRecord {
+    #[prost(uint32, tag = "1")]
+    store: u32,
+    #[prost(sint64, tag = "2")]
+    expected: i64,
+    #[prost(sint64, tag = "3")]
+    found: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SourceAdvancedRecord {
+    #[prost(string, tag = "1")]
+    source: String,
+    #[prost(uint64, tag = "2")]
+    number: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,6 +185,8 @@ struct StockMovedRecord {
     damaged: i64,
     #[prost(sint64, tag = "5")]
     occurred_ms: i64,
+    #[prost(uint32, tag = "6")]
+    reason: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -239,12 +280,14 @@ fn kind(event: &Event) -> EventKind {
             delta,
             damaged,
             occurred,
+            reason,
         } => EventKind::StockMoved(StockMovedRecord {
             sku: sku.0,
             store: store.0,
             delta: *delta,
             damaged: *damaged,
             occurred_ms: occurred.0,
+            reason: reason.code(),
         }),
         Event::StockCounted {
             sku,
@@ -278,6 +321,29 @@ fn kind(event: &Event) -> EventKind {
         Event::RequestWindowMoved { before } => EventKind::RequestWindowMoved(before.0),
         Event::CheckoutForgotten { checkout_id } => {
             EventKind::CheckoutForgotten(checkout_id.to_string())
+        }
+        Event::DeliveryPut { delivery } => EventKind::DeliveryPut(delivery.to_record()),
+        Event::DeliveryForgotten { delivery_id } => {
+            EventKind::DeliveryForgotten(delivery_id.to_string())
+        }
+        Event::FactsPut { facts } => EventKind::FactsPut(FactsPutRecord {
+            facts: facts.iter().map(Stored::to_record).collect(),
+        }),
+        Event::BuffersSwept => EventKind::BuffersSwept(true),
+        Event::PickChecked {
+            store,
+            expected,
+            found,
+        } => EventKind::PickChecked(PickCheckedRecord {
+            store: store.0,
+            expected: *expected,
+            found: *found,
+        }),
+        Event::SourceAdvanced { source, number } => {
+            EventKind::SourceAdvanced(SourceAdvancedRecord {
+                source: source.to_string(),
+                number: *number,
+            })
         }
     }
 }
@@ -332,6 +398,7 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
             delta: moved.delta,
             damaged: moved.damaged,
             occurred: Time(moved.occurred_ms),
+            reason: MoveReason::decoded(moved.reason)?,
         },
         EventKind::StockCounted(counted) => Event::StockCounted {
             sku: SkuId(counted.sku),
@@ -371,6 +438,25 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
         },
         EventKind::CheckoutForgotten(checkout_id) => Event::CheckoutForgotten {
             checkout_id: checkout_id.into(),
+        },
+        EventKind::DeliveryPut(delivery) => Event::DeliveryPut {
+            delivery: Arc::new(Stored::from_record(delivery)?),
+        },
+        EventKind::DeliveryForgotten(delivery_id) => Event::DeliveryForgotten {
+            delivery_id: delivery_id.into(),
+        },
+        EventKind::FactsPut(put) => Event::FactsPut {
+            facts: list(put.facts)?,
+        },
+        EventKind::BuffersSwept(_) => Event::BuffersSwept,
+        EventKind::PickChecked(checked) => Event::PickChecked {
+            store: StoreId(checked.store),
+            expected: checked.expected,
+            found: checked.found,
+        },
+        EventKind::SourceAdvanced(advanced) => Event::SourceAdvanced {
+            source: advanced.source.into(),
+            number: advanced.number,
         },
     })
 }

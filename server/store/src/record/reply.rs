@@ -6,19 +6,24 @@ use smallvec::SmallVec;
 use tillside_engine::ids::{CustomerId, Sequence, SkuId, StoreId};
 use tillside_engine::reply::{Reply, Warning};
 use tillside_engine::reservation::CheckoutResult;
+use tillside_engine::stock::{Beside, StockLevel};
 
 use super::Stored;
 use super::codes::Coded;
+use super::inbound::DeliveryRecord;
 use super::offer::OfferRecord;
 use super::order::PickExceptionRecord;
 use super::reservation::ReservationRecord;
 use super::stock::StockRecord;
-use super::values::{list, optional, required};
+use super::values::{list, millis, optional, required, time};
 use crate::error::RecordProblem;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ReplyRecord {
-    #[prost(oneof = "ReplyKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40")]
+    #[prost(
+        oneof = "ReplyKind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 50"
+    )]
     kind: Option<ReplyKind>,
 }
 
@@ -48,6 +53,32 @@ enum ReplyKind {
     Done(bool),
     #[prost(message, tag = "40")]
     PickException(Box<PickExceptionRecord>),
+    #[prost(message, tag = "50")]
+    Delivery(Box<DeliveryReplyRecord>),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DeliveryReplyRecord {
+    #[prost(message, optional, tag = "1")]
+    delivery: Option<DeliveryRecord>,
+    #[prost(bool, tag = "2")]
+    superseded: bool,
+}
+
+/// What was told beside a level. Replies of earlier versions have none.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct BesideRecord {
+    /// What the level kept back beyond its own safety stock.
+    #[prost(sint64, tag = "1")]
+    safety_beyond_own: i64,
+    #[prost(sint64, tag = "2")]
+    incoming: i64,
+    #[prost(sint64, optional, tag = "3")]
+    incoming_at_ms: Option<i64>,
+    #[prost(sint64, tag = "4")]
+    near_time: i64,
+    #[prost(uint32, tag = "5")]
+    confidence_ppm: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -84,6 +115,8 @@ struct StockReplyRecord {
     store: u32,
     #[prost(message, optional, tag = "3")]
     level: Option<StockRecord>,
+    #[prost(message, optional, tag = "40")]
+    beside: Option<BesideRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -110,7 +143,7 @@ struct IngestedRecord {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WarningRecord {
-    #[prost(oneof = "WarningKind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "WarningKind", tags = "1, 2, 3, 4, 5, 6, 50")]
     kind: Option<WarningKind>,
 }
 
@@ -129,6 +162,8 @@ enum WarningKind {
     IdentifierConflict(u64),
     #[prost(uint64, tag = "6")]
     ReservationNotSettled(u64),
+    #[prost(bool, tag = "50")]
+    Superseded(bool),
 }
 
 impl Stored for Reply {
@@ -159,10 +194,22 @@ impl Stored for Reply {
                     accepted: *accepted,
                     duplicates: *duplicates,
                 }),
-                Reply::Stock { sku, store, level } => ReplyKind::Stock(StockReplyRecord {
+                Reply::Stock {
+                    sku,
+                    store,
+                    level,
+                    beside,
+                } => ReplyKind::Stock(StockReplyRecord {
                     sku: sku.0,
                     store: store.0,
                     level: Some(level.to_record()),
+                    beside: Some(BesideRecord {
+                        safety_beyond_own: level.safety.wrapping_sub(level.own_safety),
+                        incoming: beside.incoming,
+                        incoming_at_ms: millis(beside.incoming_at),
+                        near_time: beside.near_time,
+                        confidence_ppm: beside.confidence_ppm,
+                    }),
                 }),
                 Reply::Reservation(reservation) => ReplyKind::Reservation(reservation.to_record()),
                 Reply::CheckoutHold {
@@ -193,6 +240,13 @@ impl Stored for Reply {
                     moved_to: reservation(moved_to),
                     alternatives: alternatives.iter().map(Stored::to_record).collect(),
                 })),
+                Reply::Delivery {
+                    delivery,
+                    superseded,
+                } => ReplyKind::Delivery(Box::new(DeliveryReplyRecord {
+                    delivery: Some(delivery.to_record()),
+                    superseded: *superseded,
+                })),
             }),
         }
     }
@@ -216,11 +270,22 @@ impl Stored for Reply {
                     accepted: reply.accepted,
                     duplicates: reply.duplicates,
                 },
-                ReplyKind::Stock(reply) => Reply::Stock {
-                    sku: SkuId(reply.sku),
-                    store: StoreId(reply.store),
-                    level: required(reply.level, "stock level")?,
-                },
+                ReplyKind::Stock(reply) => {
+                    let mut level: StockLevel = required(reply.level, "stock level")?;
+                    let beside = reply.beside.unwrap_or_default();
+                    level.safety = level.own_safety.wrapping_add(beside.safety_beyond_own);
+                    Reply::Stock {
+                        sku: SkuId(reply.sku),
+                        store: StoreId(reply.store),
+                        level,
+                        beside: Beside {
+                            incoming: beside.incoming,
+                            incoming_at: time(beside.incoming_at_ms),
+                            near_time: beside.near_time,
+                            confidence_ppm: beside.confidence_ppm,
+                        },
+                    }
+                }
                 ReplyKind::Reservation(reservation) => {
                     Reply::Reservation(Arc::new(Stored::from_record(reservation)?))
                 }
@@ -244,6 +309,10 @@ impl Stored for Reply {
                     moved_to: optional(told.moved_to)?.map(Arc::new),
                     alternatives: list(told.alternatives)?,
                 },
+                ReplyKind::Delivery(reply) => Reply::Delivery {
+                    delivery: Arc::new(required(reply.delivery, "delivery")?),
+                    superseded: reply.superseded,
+                },
             },
         )
     }
@@ -265,6 +334,7 @@ impl Stored for Warning {
                 Warning::ReservationNotSettled { line } => {
                     WarningKind::ReservationNotSettled(*line as u64)
                 }
+                Warning::Superseded => WarningKind::Superseded(true),
             }),
         }
     }
@@ -289,6 +359,7 @@ impl Stored for Warning {
                 WarningKind::ReservationNotSettled(line) => Warning::ReservationNotSettled {
                     line: position(line)?,
                 },
+                WarningKind::Superseded(_) => Warning::Superseded,
             },
         )
     }

@@ -20,6 +20,7 @@ pub(crate) struct StockRecord {
     reserved: i64,
     #[prost(sint64, tag = "3")]
     committed: i64,
+    /// What a count gave; what the rules say is not stored with each level.
     #[prost(sint64, tag = "4")]
     safety: i64,
     #[prost(sint64, tag = "5")]
@@ -50,9 +51,9 @@ impl Stored for StockLevel {
             on_hand: self.on_hand,
             reserved: self.reserved,
             committed: self.committed,
-            safety: self.safety,
+            safety: self.own_safety,
             damaged: self.damaged,
-            counted_at_ms: millis(self.counted_at),
+            counted_at_ms: millis(self.counted_at()),
             forgotten_until_ms: millis(forgotten_until),
             movements,
         }
@@ -68,9 +69,9 @@ impl Stored for StockLevel {
         number(1, self.on_hand, out);
         number(2, self.reserved, out);
         number(3, self.committed, out);
-        number(4, self.safety, out);
+        number(4, self.own_safety, out);
         number(5, self.damaged, out);
-        if let Some(counted) = self.counted_at {
+        if let Some(counted) = self.counted_at() {
             sint64::encode(6, &counted.0, out);
         }
         let Some(recent) = &self.recent else { return };
@@ -101,9 +102,11 @@ impl Stored for StockLevel {
             on_hand: record.on_hand,
             reserved: record.reserved,
             committed: record.committed,
+            // What the rules make of it follows once they are known.
             safety: record.safety,
+            own_safety: record.safety,
             damaged: record.damaged,
-            counted_at: time(record.counted_at_ms),
+            counted: time(record.counted_at_ms).into(),
             recent,
         })
     }
@@ -157,8 +160,10 @@ mod tests {
                 movements: movements.into_iter().map(|(at, change)| (Time(at), change)).collect(),
             };
             let level = StockLevel {
-                on_hand, reserved, committed, safety, damaged,
-                counted_at: time(counted),
+                on_hand, reserved, committed, damaged,
+                own_safety: safety,
+                safety: 7,
+                counted: time(counted).into(),
                 recent: (recent != RecentMovements::default()).then(|| Box::new(recent)),
             };
             let mut written = Vec::new();

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use geo::Point;
 use jiff::tz::TimeZone;
 use smallvec::smallvec;
+use tillside_engine::accuracy::Accuracy;
 use tillside_engine::answered_requests::AnsweredRequest;
+use tillside_engine::buffers::{BufferKey, BufferScope};
 use tillside_engine::catalog::{CategoryId, OpeningInterval, Patience, Product, Store, StoreState};
 use tillside_engine::customer::{Consent, Contacts, KnownIdentifier, Personal, Purpose, Relation};
 use tillside_engine::event::Event;
+use tillside_engine::facts::{Fact, FactKey, SourceProgress};
 use tillside_engine::identity::{Identifier, IdentifierKind};
 use tillside_engine::ids::{
     BusinessKey, CellKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence, SkuId,
     StoreId,
 };
+use tillside_engine::inbound::{Delivery, DeliveryLine, DeliveryState};
 use tillside_engine::offer::{
     Channel, ComputedBy, Offer, OfferTerms, OutcomeCounts, OutcomeType, Reward,
 };
@@ -28,7 +32,7 @@ use tillside_engine::reservation::{
 };
 use tillside_engine::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::Counters;
-use tillside_engine::stock::{RecentMovements, StockLevel};
+use tillside_engine::stock::{Beside, MoveReason, RecentMovements, StockLevel};
 use tillside_engine::units::{Currency, Money, Time, Unit};
 
 use super::catalog::CategoryPath;
@@ -229,8 +233,9 @@ fn level() -> StockLevel {
         reserved: 1,
         committed: 2,
         safety: 3,
+        own_safety: 3,
         damaged: i64::MAX,
-        counted_at: Some(Time(0)),
+        counted: Some(Time(0)).into(),
         recent: Some(Box::new(RecentMovements {
             forgotten_until: Some(Time(0)),
             movements,
@@ -393,6 +398,62 @@ fn sale() -> Sale {
     }
 }
 
+fn delivery() -> Delivery {
+    let line = |sku, announced, received| DeliveryLine {
+        sku: SkuId(sku),
+        announced,
+        received,
+    };
+    Delivery {
+        delivery_id: "d".into(),
+        store: StoreId(1),
+        from: Some(StoreId(0)),
+        expected: Time(-1),
+        lines: vec![line(0, 1000, 0), line(7, 0, i64::MAX)],
+        state: DeliveryState::Cancelled,
+        position: u64::MAX,
+        changed: Time(5),
+        version: Sequence(1),
+    }
+}
+
+fn facts() -> Vec<(FactKey, Fact)> {
+    let buffer = |store, scope| FactKey::Buffer(BufferKey { store, scope });
+    let accuracy = Accuracy {
+        checked: u32::MAX,
+        found: 1,
+        day: 20_000,
+    };
+    let source = SourceProgress {
+        first: 1,
+        highest: u64::MAX,
+        taken: 2,
+        late: 1,
+        last: Time(-1),
+    };
+    vec![
+        (buffer(None, BufferScope::Everything), Fact::Buffer(0)),
+        (
+            buffer(Some(StoreId(3)), BufferScope::Category("Cibo".into())),
+            Fact::Buffer(i64::MAX),
+        ),
+        (
+            buffer(Some(StoreId(0)), BufferScope::Sku(SkuId(1))),
+            Fact::Buffer(1000),
+        ),
+        (FactKey::NearTime(None), Fact::NearTime(0)),
+        (FactKey::Accuracy(StoreId(1)), Fact::Accuracy(accuracy)),
+        (FactKey::Source("erp".into()), Fact::Source(source)),
+        (
+            FactKey::Price(CellKey::new(SkuId(1), StoreId(2))),
+            Fact::Price(Money {
+                currency: usd(),
+                minor: 5,
+            }),
+        ),
+    ]
+}
+
 fn quarantined() -> QuarantinedLine {
     QuarantinedLine {
         store: "9".into(),
@@ -432,7 +493,13 @@ fn events() -> Vec<Event> {
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }
         | Event::RequestWindowMoved { .. }
-        | Event::CheckoutForgotten { .. } => {}
+        | Event::CheckoutForgotten { .. }
+        | Event::DeliveryPut { .. }
+        | Event::DeliveryForgotten { .. }
+        | Event::FactsPut { .. }
+        | Event::BuffersSwept
+        | Event::PickChecked { .. }
+        | Event::SourceAdvanced { .. } => {}
     };
     let events = vec![
         Event::StorePut {
@@ -483,6 +550,7 @@ fn events() -> Vec<Event> {
             delta: 0,
             damaged: -1,
             occurred: Time(0),
+            reason: MoveReason::Disposal,
         },
         Event::StockCounted {
             sku: SkuId(1),
@@ -530,6 +598,29 @@ fn events() -> Vec<Event> {
         Event::CheckoutForgotten {
             checkout_id: "c".into(),
         },
+        Event::DeliveryPut {
+            delivery: Arc::new(delivery()),
+        },
+        Event::DeliveryForgotten {
+            delivery_id: "d".into(),
+        },
+        Event::FactsPut {
+            facts: facts()
+                .into_iter()
+                .map(|(key, fact)| (key, Some(fact)))
+                .chain([(FactKey::Accuracy(StoreId(0)), None)])
+                .collect(),
+        },
+        Event::BuffersSwept,
+        Event::PickChecked {
+            store: StoreId(0),
+            expected: 1000,
+            found: 0,
+        },
+        Event::SourceAdvanced {
+            source: "erp".into(),
+            number: u64::MAX,
+        },
     ];
     events.iter().for_each(known);
     events
@@ -555,12 +646,26 @@ fn replies() -> Vec<Reply> {
         Reply::Stock {
             sku: SkuId(1),
             store: StoreId(0),
-            level: level(),
+            level: StockLevel {
+                safety: 9,
+                ..level()
+            },
+            beside: Beside {
+                incoming: 5,
+                incoming_at: Some(Time(0)),
+                near_time: 4,
+                confidence_ppm: 980_000,
+            },
         },
         Reply::Stock {
             sku: SkuId(1),
             store: StoreId(0),
             level: StockLevel::default(),
+            beside: Beside::default(),
+        },
+        Reply::Delivery {
+            delivery: Arc::new(delivery()),
+            superseded: true,
         },
         Reply::Reservation(Arc::new(reservation())),
         Reply::CheckoutHold {
@@ -653,6 +758,10 @@ fn every_row_reads_back_and_every_flipped_bit_of_it_is_found() {
         }),
     );
     check_row(&(Sequence(6), 3), &quarantined());
+    check_row(&Arc::from("d"), &delivery());
+    for (key, fact) in facts() {
+        check_row(&key, &fact);
+    }
 }
 
 #[test]
@@ -787,8 +896,8 @@ fn a_usual_stock_row_is_short() {
     }));
     let usual = StockLevel {
         on_hand: 24_000,
-        safety: 2_000,
-        counted_at: Some(Time(1_789_000_000_000)),
+        own_safety: 2_000,
+        counted: Some(Time(1_789_000_000_000)).into(),
         recent,
         ..StockLevel::default()
     };
@@ -810,7 +919,7 @@ fn keys_of_the_wrong_length_are_named() {
     assert_eq!(Arc::<str>::read(&[0xff]), Err(RecordProblem::KeyText));
     assert_eq!(
         Table::ALL.map(Table::number).to_vec(),
-        (1..=15).chain(17..=20).collect::<Vec<u8>>(),
+        (1..=15).chain(17..=20).chain([22, 23]).collect::<Vec<u8>>(),
         "numbers are for good; 16 was format 1's"
     );
 }

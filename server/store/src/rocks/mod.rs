@@ -8,6 +8,7 @@ mod migrate;
 mod options;
 mod pressure;
 pub(crate) mod read_only;
+mod reader;
 mod space;
 mod whole;
 
@@ -48,6 +49,7 @@ const TAIL_RECORDS: u64 = 1024;
 /// How often the database is asked whether its background work has failed.
 const BACKGROUND_CHECK_EVERY: Duration = Duration::from_secs(1);
 
+pub use reader::{LogReader, ReadOn};
 pub use space::{Space, SpaceReport, TableSpace};
 
 /// How to open a data directory.
@@ -185,6 +187,11 @@ impl RocksLog {
     /// Something any thread can compute digests with while this log is written to. It keeps the directory in use.
     pub fn snapshot_digest_handle(&self) -> SnapshotDigest {
         SnapshotDigest::new(Arc::clone(&self.db))
+    }
+
+    /// Something any thread can read the log with while it is written to. It keeps the directory in use.
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.db))
     }
 
     /// Something any thread can make backups with while this log is written to. It keeps the directory in use.
