@@ -114,6 +114,27 @@ methods! {
     /// Sets stock to a counted quantity.
     keyed timeout InventoryServiceClient.set_stock_count(SetStockCountRequest) -> StockLevel;
 
+    /// Announces a delivery or a transfer, or changes what was announced. Telling the same again changes nothing.
+    keyed timeout InventoryServiceClient.schedule_inbound(ScheduleInboundRequest) -> InboundDelivery;
+    /// Takes in what came of a delivery.
+    keyed timeout InventoryServiceClient.receive_inbound(ReceiveInboundRequest) -> InboundDelivery;
+    /// Says that a delivery will not come.
+    keyed timeout InventoryServiceClient.cancel_inbound(CancelInboundRequest) -> InboundDelivery;
+    /// A page of deliveries in id order.
+    plain timeout InventoryServiceClient.list_inbound(ListInboundRequest) -> ListInboundResponse;
+    /// Where less is there than was promised, and which reservations are at risk.
+    plain timeout InventoryServiceClient.list_shortages(ListShortagesRequest) -> ListShortagesResponse;
+    /// Sets or removes safety buffers and near-time rules, all or none.
+    keyed timeout InventoryServiceClient.set_stock_rules(SetStockRulesRequest) -> SetStockRulesResponse;
+    /// A page of safety buffers; with the first, near-time rules and how far stores can be believed.
+    plain timeout InventoryServiceClient.list_stock_rules(ListStockRulesRequest) -> ListStockRulesResponse;
+    /// Sets or removes prices of single stores, all or none.
+    keyed timeout InventoryServiceClient.set_store_prices(SetStorePricesRequest) -> SetStorePricesResponse;
+    /// A page of the sources that number their messages: what is missing, what came late.
+    plain timeout InventoryServiceClient.list_sources(ListSourcesRequest) -> ListSourcesResponse;
+    /// Proves on the running server that what it holds adds up. Reads everything: hence the longer deadline.
+    plain bulk_timeout InventoryServiceClient.check_invariants(CheckInvariantsRequest) -> CheckInvariantsResponse;
+
     /// Creates or replaces stores, all or none; at most 1000.
     keyed bulk_timeout CatalogServiceClient.put_stores(PutStoresRequest) -> PutStoresResponse;
     /// One store.

@@ -13,7 +13,10 @@ use tillside_engine::ids::{CustomerId, IdentifierHash};
 use tillside_engine::recognition::{self, Recognition};
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
+use tillside_store::LogReader;
+use tokio::sync::Semaphore;
 
+use crate::availability::Hub;
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::disk::Storage;
@@ -68,6 +71,12 @@ pub struct App {
     pub backups: Option<Arc<Backups>>,
     /// The disk, and what the database takes of it.
     pub storage: Storage,
+    /// Who watches stock.
+    pub availability: Arc<Hub>,
+    /// Reads the log while it is written to.
+    pub log: LogReader,
+    /// Held while the invariants are checked: one check at a time.
+    pub checking: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for App {

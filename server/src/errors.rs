@@ -144,6 +144,12 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
             of(Code::FailedPrecondition, "PICKUP_CODE_MISMATCH").at("pickup_code")
         }
         Rejection::CountTooOld(_) => of(Code::FailedPrecondition, "COUNT_TOO_OLD").at("as_of_time"),
+        Rejection::UnknownDelivery { delivery_id } => of(Code::NotFound, "UNKNOWN_DELIVERY")
+            .at("delivery_id")
+            .with("delivery_id", delivery_id),
+        Rejection::DeliveryEnded { state, .. } => {
+            of(Code::FailedPrecondition, "DELIVERY_ENDED").with("state", state)
+        }
         Rejection::CountInFuture => of(Code::InvalidArgument, "INVALID_FIELD").at("as_of_time"),
         Rejection::RequestIdReused => {
             of(Code::InvalidArgument, "REQUEST_ID_REUSED").at("request_id")
@@ -241,6 +247,19 @@ pub fn overloaded() -> Status {
     Refusal::new(Code::ResourceExhausted, "OVERLOADED", message)
         .retry_after_ms(50)
         .into_status()
+}
+
+/// What changed since a token can no longer be told.
+pub fn resume_token_too_old() -> Status {
+    let message = "what changed since this resume_token can no longer be told (it is too old, or of another server's data); start anew without a token";
+    Refusal::new(Code::FailedPrecondition, "RESUME_TOKEN_TOO_OLD", message)
+        .at("resume_token")
+        .into_status()
+}
+
+/// The log, or a table beside it, cannot be read.
+pub fn ledger_unreadable(error: &tillside_store::StoreError) -> Status {
+    Refusal::new(Code::DataLoss, "LEDGER_UNREADABLE", error.to_string()).into_status()
 }
 
 /// Nothing can be written any more.

@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod app;
+pub mod availability;
 pub mod background;
 pub mod backups;
 pub mod cli;

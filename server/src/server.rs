@@ -15,7 +15,7 @@ use tillside_engine::units::Time;
 use tillside_store::{
     Foldable as _, OpenOptions, Opening, Profiles, RocksLog, SnapshotDigest, load_within,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::app::{About, App, Reading};
 use crate::background::Background;
@@ -33,7 +33,7 @@ use crate::http::{self, Pages};
 use crate::profile_reads::ColdProfiles;
 use crate::reservation_feed::ReservationFeed;
 use crate::sequencer::{self, SequencerOptions, SequencerThread};
-use crate::{keys, retention, telemetry};
+use crate::{availability, keys, retention, telemetry};
 
 /// Version of the data format on disk.
 pub const FORMAT_VERSION: u32 = tillside_store::FORMAT_VERSION;
@@ -352,7 +352,11 @@ impl Opened {
         let limited = self.state.residency.is_limited();
         let cold = limited.then(|| ColdProfiles::start(&profiles).map(Arc::new));
         let feed: Arc<ReservationFeed> = Arc::default();
+        let log = self.log.reader();
+        let (availability, publisher) = availability::start()
+            .context("the thread that tells watchers of stock cannot be started")?;
         let options = SequencerOptions {
+            publisher: Some(publisher),
             profiles: limited.then_some(profiles),
             interactive_queue: config.interactive_queue_max,
             bulk_queue: config.bulk_queue_max,
@@ -382,6 +386,9 @@ impl Opened {
             digester,
             backups,
             storage,
+            availability,
+            log,
+            checking: Arc::new(Semaphore::new(1)),
         };
         Ok(Started {
             app,

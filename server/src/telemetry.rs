@@ -141,6 +141,26 @@ fn install() -> Result<PrometheusHandle, String> {
         "tillside_request_ids_repeated_total",
         "Requests answered with the first answer, because their id was answered before."
     );
+    metrics::describe_gauge!(
+        "tillside_stock_shortages",
+        "Levels with less than was promised, on_hand below zero among them: to count or to correct."
+    );
+    metrics::describe_gauge!(
+        "tillside_availability_watchers",
+        "Streams that mirror stock (WatchAvailability)."
+    );
+    metrics::describe_counter!(
+        "tillside_availability_levels_sent_total",
+        "Stock levels sent to watchers."
+    );
+    metrics::describe_counter!(
+        "tillside_availability_catch_ups_total",
+        "Times a watcher read the log: after it came back with a token, or because it was too slow."
+    );
+    metrics::describe_counter!(
+        "tillside_invariant_checks_total",
+        "Checks of the running server (CheckInvariants), by outcome: clean, or violated, which is a defect of the server."
+    );
     describe_profiles();
     crate::promise::describe();
     crate::disk::describe();
@@ -258,6 +278,8 @@ pub fn observe(app: &App) {
     }
     crate::disk::observe(&app.storage);
     let state = &app.state;
+    metrics::gauge!("tillside_stock_shortages").set(state.stock.short_len() as f64);
+    metrics::gauge!("tillside_availability_watchers").set(app.availability.watching() as f64);
     for (kind, count) in [
         ("stores", state.stores.len()),
         ("products", state.products.len()),
@@ -275,6 +297,9 @@ pub fn observe(app: &App) {
             usize::try_from(state.transactions.load(Ordering::Acquire)).unwrap_or(usize::MAX),
         ),
         ("quarantined_lines", read(&state.quarantine).len()),
+        ("deliveries", state.deliveries.len()),
+        ("sources", state.sources.len()),
+        ("store_prices", state.store_prices.len()),
     ] {
         metrics::gauge!("tillside_entities", "kind" => kind).set(count as f64);
     }

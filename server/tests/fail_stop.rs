@@ -15,6 +15,7 @@ fn profile(n: u128) -> Ingest {
     Ingest {
         keys: [BusinessKey(n)].into_iter().collect(),
         occurred: None,
+        position: None,
         payload: IngestPayload::Profile(Default::default()),
     }
 }

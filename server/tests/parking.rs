@@ -89,6 +89,7 @@ fn sale(key: u128, n: u64) -> Ingest {
     Ingest {
         keys: smallvec![BusinessKey(key)],
         occurred: None,
+        position: None,
         payload: IngestPayload::Sale(SaleDraft {
             kind: SaleKind::Sale,
             store_id: "S".into(),

@@ -90,7 +90,7 @@ fn movement() -> Adjustment {
         store_id: "S".into(),
         delta: 1000,
         unit: None,
-        damage: false,
+        reason: Default::default(),
         occurred: None,
     }
 }
@@ -438,6 +438,7 @@ fn an_event_in_flight_twice_is_taken_once_and_both_are_told_its_sequence() {
     let event = || Ingest {
         keys: smallvec![BusinessKey(5)],
         occurred: None,
+        position: None,
         payload: IngestPayload::Adjustment(movement()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

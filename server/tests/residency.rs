@@ -64,6 +64,7 @@ fn event(key: u128, payload: IngestPayload) -> Command {
     Command::Ingest(Box::new(Ingest {
         keys: smallvec![BusinessKey(key)],
         occurred: None,
+        position: None,
         payload,
     }))
 }

@@ -208,6 +208,7 @@ async fn load_catalog(channel: &Channel) {
         item: Some(v1::get_product_request::Item::ScannedCode(
             "8001234567897".into(),
         )),
+        ..Default::default()
     };
     assert_eq!(
         catalog

@@ -568,6 +568,7 @@ impl Tour {
                 store_id: "0201".into(),
                 delta: pieces(5),
                 damage: false,
+                ..Default::default()
             }),
             Payload::ProfileUpserted(v1::ProfileUpserted {
                 customer_id: "customer-8".into(),
@@ -585,6 +586,7 @@ impl Tour {
                 occurred_time: time(seconds),
                 offline: false,
                 payload: Some(payload),
+                ..Default::default()
             });
         }
         let request = v1::IngestBatchRequest { events };
@@ -759,6 +761,7 @@ impl Tour {
             item: Some(v1::get_product_request::Item::ScannedCode(
                 "8001234567897".into(),
             )),
+            ..Default::default()
         };
         ask!("CatalogService/GetProduct", GetProductResponse, scanned);
         let offers = v1::ListOffersRequest {

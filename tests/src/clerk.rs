@@ -317,6 +317,7 @@ impl Clerk {
                         store_id: self.pick(&STORES).to_owned(),
                         delta: pieces(delta),
                         damage: false,
+                        ..Default::default()
                     };
                     self.event(desk, Payload::StockAdjustment(adjusted))
                 }
@@ -411,6 +412,7 @@ impl Clerk {
             occurred_time: Some(stamp(desk)),
             offline: false,
             payload: Some(payload),
+            ..Default::default()
         }
     }
 }

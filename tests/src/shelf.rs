@@ -113,6 +113,7 @@ pub fn one_more_event(event_id: impl Into<String>, product: usize) -> v1::Event 
         store_id: STORE.into(),
         delta: pieces(1),
         damage: false,
+        ..Default::default()
     };
     v1::Event {
         event_id: event_id.into(),

@@ -154,6 +154,7 @@ async fn callers_with_the_same_id_have_one_effect_and_one_answer() -> Result<()>
                     store_id: "S".into(),
                     delta: pieces(1),
                     damage: false,
+                    ..Default::default()
                 })),
                 ..Default::default()
             }],

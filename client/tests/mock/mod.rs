@@ -448,4 +448,83 @@ impl v1::inventory_service_server::InventoryService for Mock {
     ) -> Result<Response<v1::StockLevel>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn schedule_inbound(
+        &self,
+        _request: Request<v1::ScheduleInboundRequest>,
+    ) -> Result<Response<v1::InboundDelivery>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn receive_inbound(
+        &self,
+        _request: Request<v1::ReceiveInboundRequest>,
+    ) -> Result<Response<v1::InboundDelivery>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_inbound(
+        &self,
+        _request: Request<v1::CancelInboundRequest>,
+    ) -> Result<Response<v1::InboundDelivery>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_inbound(
+        &self,
+        _request: Request<v1::ListInboundRequest>,
+    ) -> Result<Response<v1::ListInboundResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_shortages(
+        &self,
+        _request: Request<v1::ListShortagesRequest>,
+    ) -> Result<Response<v1::ListShortagesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn set_stock_rules(
+        &self,
+        _request: Request<v1::SetStockRulesRequest>,
+    ) -> Result<Response<v1::SetStockRulesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_stock_rules(
+        &self,
+        _request: Request<v1::ListStockRulesRequest>,
+    ) -> Result<Response<v1::ListStockRulesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn set_store_prices(
+        &self,
+        _request: Request<v1::SetStorePricesRequest>,
+    ) -> Result<Response<v1::SetStorePricesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_sources(
+        &self,
+        _request: Request<v1::ListSourcesRequest>,
+    ) -> Result<Response<v1::ListSourcesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn check_invariants(
+        &self,
+        _request: Request<v1::CheckInvariantsRequest>,
+    ) -> Result<Response<v1::CheckInvariantsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type WatchAvailabilityStream = ReceiverStream<Result<v1::WatchAvailabilityResponse, Status>>;
+
+    async fn watch_availability(
+        &self,
+        _request: Request<v1::WatchAvailabilityRequest>,
+    ) -> Result<Response<Self::WatchAvailabilityStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }

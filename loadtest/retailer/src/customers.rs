@@ -195,6 +195,7 @@ impl World {
             occurred_time: Some(time),
             offline: false,
             payload: Some(Payload::ProfileUpserted(upserted)),
+            ..Default::default()
         }
     }
 }

@@ -151,6 +151,7 @@ fn receipt(world: &World, day: usize, visit: &Visit, lines: &mut Vec<Line>) -> v
         }),
         offline: false,
         payload: Some(Payload::Transaction(transaction)),
+        ..Default::default()
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn counts(world: &World, store: usize) -> impl Iterator<Item = v1::Ev
                     on_hand: Some(quantity(on_hand)),
                     safety_stock: safety_stock.map(quantity),
                 })),
+                ..Default::default()
             }
         })
 }

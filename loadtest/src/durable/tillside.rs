@@ -109,6 +109,7 @@ async fn fill(address: SocketAddr) -> anyhow::Result<()> {
                     on_hand: Some(quantity),
                     safety_stock: None,
                 })),
+                ..Default::default()
             })
             .collect();
         for counts in counts.chunks(CHUNK) {

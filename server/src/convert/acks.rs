@@ -81,6 +81,11 @@ impl Taken {
                 format!("transaction.lines[{line}].reservation_id"),
                 "the reservation is not known, has ended, or is for other goods; the stock fell all the same",
             ),
+            Warning::Superseded => of(
+                "SUPERSEDED",
+                "source_sequence".into(),
+                "a later message of this source was taken before; this one changed nothing",
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tillside_engine::barcode::{Embedded, parse_gtin};
 use tillside_engine::eligibility::BasketItem;
-use tillside_engine::ids::SkuId;
+use tillside_engine::ids::{SkuId, StoreId};
 use tillside_engine::limits::{BASKET_LINES_MAX, ID_BYTES_MAX};
 use tillside_engine::state::{FoundItem, State};
 use tillside_engine::units::{Currency, Money, ONE, Thousandths, Unit, price_of};
@@ -80,22 +80,26 @@ pub fn line_id(checks: &mut Checks, path: Path<'_>, id: &str, position: usize) -
     }
 }
 
-/// Reads a basket against the catalog.
+/// Reads a basket against the catalog; lines without a price cost what they cost in the store.
 pub fn basket(
     reading: &Reading,
     state: &State,
     checks: &mut Checks,
+    store_id: &str,
     lines: &[v1::BasketLine],
 ) -> Basket {
     let root = Path::ROOT;
     checks.count(root.field("lines"), lines.len(), 0, BASKET_LINES_MAX);
     let mut basket = Basket::default();
+    let store = state.stores.number(store_id);
     for (i, line) in lines.iter().take(BASKET_LINES_MAX).enumerate() {
         let path = root.item("lines", i);
         basket
             .line_ids
             .push(line_id(checks, path, &line.line_id, i));
-        basket.items.push(item(reading, state, checks, path, line));
+        basket
+            .items
+            .push(item(reading, state, checks, path, store, line));
     }
     basket
 }
@@ -105,6 +109,7 @@ fn item(
     state: &State,
     checks: &mut Checks,
     path: Path<'_>,
+    store: Option<StoreId>,
     line: &v1::BasketLine,
 ) -> BasketItem {
     let found = match &line.item {
@@ -132,6 +137,7 @@ fn item(
     });
     let unit_price = checks
         .optional_money(path.field("unit_price"), line.unit_price.as_ref())
+        .or_else(|| state.own_price(found.as_ref()?.id, store))
         .or(product.and_then(|p| p.list_price));
     let net = checks.optional_money(path.field("net_amount"), line.net_amount.as_ref());
     let of_code = found

@@ -286,7 +286,8 @@ fn plu(checks: &mut Checks, path: Path<'_>, plu: &str) -> Arc<str> {
     plu.into()
 }
 
-fn category_path(checks: &mut Checks, path: Path<'_>, levels: &[String]) -> Arc<str> {
+/// A category, by the names from the top, as it is compared.
+pub fn category_path(checks: &mut Checks, path: Path<'_>, levels: &[String]) -> Arc<str> {
     checks.count(
         path.field("category_path"),
         levels.len(),

@@ -13,7 +13,7 @@ use tillside_engine::units::{Money, Time};
 use tillside_proto::v1;
 
 use super::checks::{Checks, Invalid, Path};
-use super::{customer, stock};
+use super::{customer, inbound, stock, stock_rules};
 use crate::app::Reading;
 use crate::errors;
 
@@ -81,15 +81,38 @@ pub fn event(reading: &Reading, event: &v1::Event, now: Time) -> Result<Taken, I
                 now,
             )))
         }
+        Some(v1::event::Payload::InboundScheduled(announced)) => {
+            let path = root.field("inbound_scheduled");
+            let path = path.field("delivery");
+            let delivery = announced.delivery.as_ref();
+            let draft = inbound::delivery(&mut checks, path, delivery, None);
+            Some(IngestPayload::Inbound(draft))
+        }
+        Some(v1::event::Payload::InboundReceived(came)) => {
+            let what = (came.delivery_id.as_str(), &came.lines[..], came.complete);
+            let path = root.field("inbound_received");
+            let draft = inbound::receipt(&mut checks, path, what, None);
+            Some(IngestPayload::Received(draft))
+        }
+        Some(v1::event::Payload::PriceChanged(price)) => {
+            let path = root.field("price_changed");
+            let draft = stock_rules::price(&mut checks, path, price);
+            Some(IngestPayload::Facts(vec![draft]))
+        }
         None => {
             checks.refuse(
                 root.field("payload"),
-                "is required: transaction, stock_count, stock_adjustment or profile_upserted",
+                "is required: transaction, stock_count, stock_adjustment, profile_upserted, inbound_scheduled, inbound_received or price_changed",
             );
             None
         }
     };
     checks.finish()?;
+    let position = (event.source_sequence > 0).then(|| {
+        let number = event.source_sequence.to_be_bytes();
+        keys.push(key(b"sq", &[event.source.as_bytes(), &number]));
+        (event.source.as_str().into(), event.source_sequence)
+    });
     match payload {
         Some(payload) => {
             let is_profile = matches!(payload, IngestPayload::Profile(_));
@@ -97,6 +120,7 @@ pub fn event(reading: &Reading, event: &v1::Event, now: Time) -> Result<Taken, I
                 ingest: Some(Ingest {
                     keys,
                     occurred,
+                    position,
                     payload,
                 }),
                 is_profile,

@@ -4,7 +4,7 @@ use tillside_engine::catalog::{Product, Store};
 use tillside_engine::command::{Adjustment, Count};
 use tillside_engine::ids::Sequence;
 use tillside_engine::limits::ITEMS_PER_CALL_MAX;
-use tillside_engine::stock::StockLevel;
+use tillside_engine::stock::{Beside, MoveReason, StockLevel};
 use tillside_engine::units::Unit;
 use tillside_proto::v1;
 
@@ -41,7 +41,7 @@ pub fn adjustment(checks: &mut Checks, request: &v1::AdjustStockRequest) -> Adju
         store_id: checks.id(root.field("store_id"), &request.store_id),
         delta,
         unit,
-        damage: reason == Some(v1::AdjustmentReason::Damage),
+        reason: reason.map_or(MoveReason::Correction, move_reason),
         occurred: checks.optional_time(root.field("occurred_time"), request.occurred_time.as_ref()),
     }
 }
@@ -49,13 +49,30 @@ pub fn adjustment(checks: &mut Checks, request: &v1::AdjustStockRequest) -> Adju
 /// A movement that another system tells of.
 pub fn adjusted(checks: &mut Checks, path: Path<'_>, event: &v1::StockAdjusted) -> Adjustment {
     let (delta, unit) = delta(checks, path.field("delta"), event.delta.as_ref());
+    let reason = checks.known::<v1::AdjustmentReason>(path.field("reason"), event.reason);
+    let reason = match reason.unwrap_or_default() {
+        v1::AdjustmentReason::Unspecified if event.damage => MoveReason::Damage,
+        reason => move_reason(reason),
+    };
     Adjustment {
         sku: checks.id(path.field("sku"), &event.sku),
         store_id: checks.id(path.field("store_id"), &event.store_id),
         delta,
         unit,
-        damage: event.damage,
+        reason,
         occurred: None,
+    }
+}
+
+fn move_reason(reason: v1::AdjustmentReason) -> MoveReason {
+    use v1::AdjustmentReason as Wire;
+    match reason {
+        Wire::Unspecified | Wire::Correction => MoveReason::Correction,
+        Wire::Receipt => MoveReason::Receipt,
+        Wire::Shrinkage => MoveReason::Shrinkage,
+        Wire::Damage => MoveReason::Damage,
+        Wire::Transfer => MoveReason::Transfer,
+        Wire::Disposal => MoveReason::Disposal,
     }
 }
 
@@ -136,6 +153,7 @@ pub fn wire_level(
     product: &Product,
     store: &Store,
     level: &StockLevel,
+    beside: &Beside,
     sequence: Sequence,
 ) -> v1::StockLevel {
     v1::StockLevel {
@@ -149,8 +167,12 @@ pub fn wire_level(
         damaged_thousandths: level.damaged,
         available_online_thousandths: level.available_online(),
         available_in_store_thousandths: level.available_in_store(),
-        as_of_time: level.counted_at.map(timestamp),
+        as_of_time: level.counted_at().map(timestamp),
         snapshot_sequence: sequence.0,
+        incoming_thousandths: beside.incoming,
+        incoming_time: beside.incoming_at.map(timestamp),
+        near_time_thousandths: beside.near_time,
+        confidence: f64::from(beside.confidence_ppm) / 1e6,
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn token_after(ids: &[Arc<str>], more: bool) -> String {
     token(ids.last().filter(|_| more).map(AsRef::as_ref))
 }
 
-fn put_counts(reply: &Reply) -> Result<(i32, i32, i32), Status> {
+pub(super) fn put_counts(reply: &Reply) -> Result<(i32, i32, i32), Status> {
     let Reply::Put {
         created,
         updated,
@@ -181,7 +181,9 @@ impl CatalogService for Handlers {
         let app = &*self.0;
         let root = Path::ROOT;
         let mut checks = Checks::default();
-        let (field, code) = match request.into_inner().item {
+        let request = request.into_inner();
+        let store_id = checks.optional_id(root.field("store_id"), &request.store_id);
+        let (field, code) = match request.item {
             Some(Item::Sku(sku)) => ("sku", sku),
             Some(Item::ScannedCode(code)) => ("scanned_code", code),
             None => ("sku", String::new()),
@@ -199,7 +201,16 @@ impl CatalogService for Handlers {
                 sku: code,
             })
         })?;
+        let store = app.state.stores.number(&store_id);
+        if store.is_none() && !store_id.is_empty() {
+            return Err(errors::rejected(&Rejection::UnknownStore {
+                field: "store_id".into(),
+                store_id,
+            }));
+        }
+        let price = store.and_then(|store| app.state.price_in(found.id, Some(store)));
         Ok(Response::new(v1::GetProductResponse {
+            store_price: price.map(money),
             product: Some(wire_product(&app.state, &found.product)),
             embedded_quantity: found.quantity.map(|q| quantity(q.0, found.product.unit)),
             embedded_amount: found.amount.map(money),

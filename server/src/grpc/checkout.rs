@@ -47,7 +47,13 @@ impl CheckoutService for Handlers {
         request.request_id.clear();
         let checkout_id = checkout::revision(&mut checks, &request.checkout_id, request.revision);
         let lookup = app.reading.lookup(&mut checks, 0, &request.identifiers);
-        let basket = basket(&app.reading, &app.state, &mut checks, &request.lines);
+        let basket = basket(
+            &app.reading,
+            &app.state,
+            &mut checks,
+            &request.store_id,
+            &request.lines,
+        );
         let max_offers = checks.number_or(
             root.field("max_offers"),
             request.max_offers,

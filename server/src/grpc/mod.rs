@@ -1,10 +1,12 @@
 //! The handlers: convert, call, convert. Each is about a screen; what it decides is which engine function to ask.
 
+mod availability_watch;
 mod catalog;
 mod checkout;
 mod customer;
 mod fulfillment;
 mod ingest;
+mod invariants;
 mod inventory;
 mod offer;
 mod operations;
@@ -88,8 +90,11 @@ impl Services {
             offer: OfferServiceServer::new(offer::Handlers(app())).max_decoding_message_size(list),
             checkout: CheckoutServiceServer::new(checkout::Handlers(app()))
                 .max_decoding_message_size(list),
-            inventory: InventoryServiceServer::new(inventory::Handlers(app()))
-                .max_decoding_message_size(list),
+            inventory: InventoryServiceServer::new(inventory::Handlers {
+                app: app(),
+                gate: Arc::clone(&gate),
+            })
+            .max_decoding_message_size(list),
             catalog: CatalogServiceServer::new(catalog::Handlers(app()))
                 .max_decoding_message_size(bulk),
             ingest: IngestServiceServer::new(ingest::Handlers { app: app(), gate })

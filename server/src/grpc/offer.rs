@@ -49,7 +49,13 @@ impl OfferService for Handlers {
         let (mut checks, mut unknown) = (Checks::default(), None);
         let sequence = app.state.snapshot_sequence();
         let lookup = app.reading.lookup(&mut checks, 0, &request.identifiers);
-        let basket = basket(&app.reading, &app.state, &mut checks, &request.lines);
+        let basket = basket(
+            &app.reading,
+            &app.state,
+            &mut checks,
+            &request.store_id,
+            &request.lines,
+        );
         let max_offers = checks.number_or(
             root.field("max_offers"),
             request.max_offers,

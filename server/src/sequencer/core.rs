@@ -19,11 +19,12 @@ use tillside_engine::reply::Reply;
 use tillside_engine::residency::{self, Needed};
 use tillside_engine::state::{State, lock};
 use tillside_engine::units::Time;
-use tillside_store::{Batch, BatchBuilder, Log, LogError};
+use tillside_store::{Batch, BatchBuilder, Log, LogError, Position};
 
 use super::handle::Answer;
 use super::residency::{Delivery, HotProfiles, Load, Ready, Ticket};
 use super::written::Written;
+use crate::availability::Publisher;
 use crate::disk::Room;
 use crate::promise::Promises;
 use crate::reservation_feed::ReservationFeed;
@@ -106,6 +107,8 @@ pub struct Core {
     failed: bool,
     /// Every change up to it is on disk.
     durable: Sequence,
+    /// The same with its checksum.
+    position: Position,
     /// On disk, too: requests before it are forgotten.
     requests_start: Sequence,
     /// Which customers are in memory; `None`: all of them.
@@ -116,6 +119,8 @@ pub struct Core {
     written: Written,
     promises: Promises,
     feed: Arc<ReservationFeed>,
+    /// Who is told which levels changed, once they are durable.
+    publisher: Option<Publisher>,
 }
 
 /// Sequences between two tellings of the log that requests are forgotten: about 10 MB of rows, so that whole files go.
@@ -130,6 +135,7 @@ impl Core {
         Core {
             failed: false,
             durable: state.snapshot_sequence(),
+            position: log.position(),
             requests_start,
             state,
             rules,
@@ -144,7 +150,19 @@ impl Core {
             written: Written::default(),
             promises: Promises::default(),
             feed: Arc::default(),
+            publisher: None,
         }
+    }
+
+    /// The same core, which tells `publisher` which levels changed.
+    #[must_use]
+    pub fn publishing(self, publisher: Option<Publisher>) -> Self {
+        Core { publisher, ..self }
+    }
+
+    /// Where what is on disk ends.
+    pub fn position(&self) -> Position {
+        self.position
     }
 
     /// The same core, which tells `feed` what became durable.
@@ -377,6 +395,10 @@ impl Core {
         self.written.add(self.writing.records, batch.bytes());
         let touched = &self.writing.touched;
         self.feed.changed(&self.state, touched, self.durable);
+        self.position = batch.after();
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(self.position, touched);
+        }
         self.spare = batch;
         self.forget_the_written();
         Ok(())

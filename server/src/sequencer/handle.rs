@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, TrySendError};
 use tillside_engine::command::Ingest;
 use tillside_engine::ids::{CustomerId, Sequence};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
+use tillside_engine::state::State;
 use tillside_engine::units::Time;
+use tillside_store::Position;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::cold::ColdGate;
@@ -42,6 +44,9 @@ pub enum SubmitError {
 
 /// Answers to one submission of the bulk lane, in order.
 pub type BulkAnswers = Vec<Result<Answer, Rejection>>;
+
+/// Between two tries to put something to the sequencer itself, where too much is asked of it already.
+const CONTROL_RETRY: Duration = Duration::from_millis(1);
 
 /// Something finished, to be told to the task that waits.
 pub(super) enum Completion {
@@ -86,6 +91,9 @@ pub(super) struct ManyWork {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// A look at the state between two batches.
+pub(super) type Inspection = Box<dyn FnOnce(&State) + Send>;
+
 pub(super) enum Control {
     /// A runtime joins under the number it was given.
     Join(u32, mpsc::UnboundedSender<Vec<Completion>>),
@@ -93,6 +101,10 @@ pub(super) enum Control {
     Advance(Time, oneshot::Sender<Time>),
     /// Finish what is queued, then end.
     Stop,
+    /// Tell where what is durable ends once everything that was applied before is.
+    Barrier(oneshot::Sender<Position>),
+    /// Look at the state between two batches. It has to be quick: everybody waits.
+    Inspect(Inspection),
 }
 
 pub(super) struct Shared {
@@ -211,6 +223,41 @@ impl SequencerHandle {
             .map_err(|_| SubmitError::Unavailable)?;
         self.shared.open()?;
         answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Completes once everything that could be seen when it was called is durable; answers where that ends.
+    pub async fn barrier(&self) -> Result<Position, SubmitError> {
+        let (to, answer) = oneshot::channel();
+        self.ask(Control::Barrier(to)).await?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Runs `look` on the sequencer's thread between two batches, where nothing changes meanwhile. Everybody waits for it.
+    pub async fn inspect<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, SubmitError> {
+        let (to, answer) = oneshot::channel();
+        let look = Box::new(move |state: &State| {
+            // Who asked may have gone.
+            drop(to.send(look(state)));
+        });
+        self.ask(Control::Inspect(look)).await?;
+        answer.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Puts something to the sequencer itself. Where too much is asked of it already, it waits its turn without holding up
+    /// the runtime.
+    async fn ask(&self, control: Control) -> Result<(), SubmitError> {
+        let mut control = control;
+        loop {
+            match self.shared.control.try_send(control) {
+                Ok(()) => return self.shared.open(),
+                Err(TrySendError::Disconnected(_)) => return Err(SubmitError::Unavailable),
+                Err(TrySendError::Full(back)) => control = back,
+            }
+            tokio::time::sleep(CONTROL_RETRY).await;
+        }
     }
 
     /// Says that a customer was asked for who is not in memory, so that the next to ask finds it there.

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Select, bounded};
 use tillside_engine::decide::Rules;
+use tillside_engine::ids::Sequence;
 use tillside_engine::prefetch;
 use tillside_engine::reject::Rejection;
 use tillside_engine::state::State;
 use tillside_engine::units::Time;
-use tillside_store::{Log, LogError, Profiles};
+use tillside_store::{Log, LogError, Position, Profiles};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::batching::{Batching, BulkShare, Finished};
@@ -28,6 +29,7 @@ use super::handle::{
 use super::share::BulkTime;
 use super::writer::Writer;
 use super::written::SharedWritten;
+use crate::availability::Publisher;
 use crate::clock::Clock;
 use crate::disk::Room;
 use crate::reservation_feed::ReservationFeed;
@@ -62,6 +64,8 @@ pub struct SequencerOptions {
     pub room: Arc<Room>,
     /// Told what became durable.
     pub feed: Arc<ReservationFeed>,
+    /// Who is told which levels changed.
+    pub publisher: Option<Publisher>,
 }
 
 impl Default for SequencerOptions {
@@ -80,6 +84,7 @@ impl Default for SequencerOptions {
             rules: Rules::default(),
             room: Arc::default(),
             feed: Arc::default(),
+            publisher: None,
         }
     }
 }
@@ -132,9 +137,11 @@ pub fn start(
         closed: AtomicBool::new(false),
     });
     let (fail, failed) = watch::channel(None);
+    let mut options = options;
     let core = Core::new(state, options.rules.clone(), log)
         .within(Arc::clone(&options.room))
-        .telling(Arc::clone(&options.feed));
+        .telling(Arc::clone(&options.feed))
+        .publishing(options.publisher.take());
     let lanes = vec![None];
     let bulk_time = BulkTime::new(options.bulk_time_min, options.bulk_time_max, Instant::now());
     let mut runner = Runner {
@@ -151,6 +158,7 @@ pub fn start(
         lanes,
         stopping: false,
         cold,
+        barriers: Vec::new(),
     };
     let join = std::thread::Builder::new().name("sequencer".into()).spawn(move || {
         // A panic in the engine leaves a command half applied: as fatal as a failed write.
@@ -230,6 +238,8 @@ struct Runner {
     stopping: bool,
     /// Where not all customers are in memory.
     cold: Option<Cold>,
+    /// Who waits until a sequence is durable.
+    barriers: Vec<(Sequence, oneshot::Sender<Position>)>,
 }
 
 impl Runner {
@@ -364,7 +374,15 @@ impl Runner {
             .durable
             .store(core.durable().0, Ordering::Release);
         self.shared.written.set(core.written());
+        let (durable, position) = (core.durable(), core.position());
         self.tell(finished);
+        for (_, to) in self
+            .barriers
+            .extract_if(.., |(sequence, _)| *sequence <= durable)
+        {
+            // Who asked may have gone.
+            let _ = to.send(position);
+        }
         Ok(())
     }
 
@@ -516,6 +534,12 @@ impl Runner {
             match control {
                 Control::Join(lane, sender) => self.join(lane, sender),
                 Control::Stop => self.stopping = true,
+                Control::Barrier(to) => {
+                    let seen = self.batching.core.state().snapshot_sequence();
+                    self.barriers.push((seen, to));
+                }
+                // Nothing changes while this thread does something else.
+                Control::Inspect(look) => look(self.batching.core.state()),
                 Control::Advance(now, to) => {
                     self.clock.advance(now);
                     return Some(to);

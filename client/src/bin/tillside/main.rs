@@ -2,6 +2,7 @@
 //! through the SDK and refuses to know anything the API does not say.
 
 mod backup;
+mod check;
 mod decimal;
 mod demo;
 mod global;
@@ -58,6 +59,8 @@ enum Command {
     Orders(orders::OrdersArgs),
     /// Show, count or move stock
     Stock(stock::StockArgs),
+    /// Prove that what the running server holds adds up
+    Check(check::CheckArgs),
     /// What runs on the server and what it holds
     Info(info::InfoArgs),
     /// Make a backup of the server's data, where the server is configured to put it
@@ -83,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Release(args) => reservation::release(args, global).await,
         Command::Orders(args) => orders::run(args, global).await,
         Command::Stock(args) => stock::run(args, global).await,
+        Command::Check(args) => check::run(args, global).await,
         Command::Info(args) => info::run(args, global).await,
         Command::Backup(args) => backup::run(args, global).await,
         Command::Backups(args) => backup::list(args, global).await,

@@ -77,6 +77,8 @@ enum Reason {
     Damage,
     /// Goods moved between stores
     Transfer,
+    /// Damaged goods left the store for good (a negative difference)
+    Disposal,
 }
 
 impl From<Reason> for AdjustmentReason {
@@ -87,6 +89,7 @@ impl From<Reason> for AdjustmentReason {
             Reason::Shrinkage => Self::Shrinkage,
             Reason::Damage => Self::Damage,
             Reason::Transfer => Self::Transfer,
+            Reason::Disposal => Self::Disposal,
         }
     }
 }
@@ -166,6 +169,7 @@ fn human(levels: &[StockLevel]) -> String {
         "committed",
         "safety",
         "damaged",
+        "incoming",
         "online",
         "in store",
         "unit",
@@ -178,6 +182,7 @@ fn human(levels: &[StockLevel]) -> String {
             level.committed_thousandths,
             level.safety_stock_thousandths,
             level.damaged_thousandths,
+            level.incoming_thousandths,
             level.available_online_thousandths,
             level.available_in_store_thousandths,
         ];
