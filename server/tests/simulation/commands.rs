@@ -12,15 +12,17 @@ use crate::drafts::*;
 use crate::model::Model;
 
 /// Kinds of commands, as [`Commands::of_kind`] numbers them.
-const KINDS: usize = 20;
+const KINDS: usize = 23;
 /// Those that are events of other systems.
-const EVENTS: std::ops::Range<usize> = 13..17;
+const EVENTS: std::ops::Range<usize> = 13..18;
 
 /// Which commands a seed prefers: some seeds never send some kinds, so that others come in long rows.
 pub(crate) struct Commands {
     weights: [u32; KINDS],
     /// Facts told so far.
     facts: u64,
+    /// The greatest number of a source that numbers its messages.
+    numbered: u64,
     /// One time in so many a fact is told again.
     repeats: u32,
 }
@@ -37,6 +39,7 @@ impl Commands {
         Commands {
             weights,
             facts: 0,
+            numbered: 0,
             repeats: rng.random_range(3..20),
         }
     }
@@ -120,13 +123,26 @@ impl Commands {
                 IngestPayload::Adjustment(adjustment(rng, model))
             }),
             15 => self.ingest(rng, model, |rng, _| IngestPayload::Profile(person(rng))),
-            17 | 18 => Command::Order(Box::new(order(rng, model))),
-            19 => Command::CancelOrder {
-                order_id: order_id(rng),
-            },
-            _ => self.ingest(rng, model, |rng, model| {
+            16 => self.ingest(rng, model, |rng, model| {
                 IngestPayload::Sale(sale(rng, model))
             }),
+            17 => self.ingest(rng, model, |rng, model| match rng.random_range(0..3) {
+                0 => IngestPayload::Inbound(delivery(rng, model)),
+                1 => IngestPayload::Received(receipt(rng, model)),
+                _ => IngestPayload::Facts(vec![store_price(rng)]),
+            }),
+            18 | 19 => Command::Order(Box::new(order(rng, model))),
+            20 => Command::CancelOrder {
+                order_id: order_id(rng),
+            },
+            21 => match rng.random_range(0..5) {
+                0..2 => Command::ScheduleInbound(delivery(rng, model)),
+                2..4 => Command::ReceiveInbound(receipt(rng, model)),
+                _ => Command::CancelInbound {
+                    delivery_id: delivery_id(rng),
+                },
+            },
+            _ => Command::PutFacts((0..rng.random_range(1..4)).map(|_| fact(rng)).collect()),
         }
     }
 
@@ -163,9 +179,17 @@ impl Commands {
         if rng.random_bool(0.3) {
             keys.push(self.key(rng));
         }
+        let position = rng.random_bool(0.3).then(|| {
+            // A new one, one that was left out, or one that was told before.
+            let number = rng.random_range(1..=self.numbered + 3);
+            self.numbered = self.numbered.max(number);
+            keys.push(BusinessKey(1 << 100 | u128::from(number)));
+            ("erp".into(), number)
+        });
         Command::Ingest(Box::new(Ingest {
             keys,
             occurred: time(rng, now(model)),
+            position,
             payload: payload(rng, model),
         }))
     }

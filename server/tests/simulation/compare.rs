@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tillside_engine::facts::FactKey;
 use tillside_engine::ids::{CustomerId, ReservationId, SkuId, StoreId};
 use tillside_engine::profile::History;
 use tillside_engine::state::{State, read};
@@ -41,10 +42,17 @@ pub(crate) fn entity(state: &State, model: &Model, entity: &Entity) -> Checked {
                 committed: level.committed,
                 safety: level.safety,
                 damaged: level.damaged,
-                counted_at: level.counted_at,
+                counted_at: level.counted_at(),
             };
-            same(what, actual, model.figures((*sku, *store)))
+            same(what, actual, model.figures((*sku, *store)))?;
+            let incoming = state.inbound.incoming(SkuId(*sku), StoreId(*store));
+            same(what, incoming, model.incoming((*sku, *store)))
         }
+        Entity::Delivery(id) => {
+            let actual = state.deliveries.get(id).map(|d| Arc::clone(&d));
+            same(what, actual.as_ref(), model.deliveries.get(id))
+        }
+        Entity::Fact(key) => same(what, state.fact(key), model.fact(key)),
         Entity::Person(id) => {
             let customer = state
                 .customer(CustomerId(*id))
@@ -147,6 +155,12 @@ pub(crate) fn all(state: &State, model: &Model) -> Checked {
     sizes("offers", state.offers.len(), model.offers.len())?;
     sizes("outcomes", state.outcomes.len(), model.outcomes.len())?;
     sizes("business keys", state.business_keys.len(), model.keys.len())?;
+    sizes("deliveries", state.deliveries.len(), model.deliveries.len())?;
+    let facts = model.facts.len() + model.sources.len();
+    sizes("facts", state.facts().len(), facts)?;
+    let deliveries = model.deliveries.keys().cloned().map(Entity::Delivery);
+    let sources = model.sources.keys().cloned().map(FactKey::Source);
+    let facts = model.facts.keys().cloned().chain(sources).map(Entity::Fact);
     let stores = (0..model.stores.len() as u32).map(Entity::Store);
     let products = (0..model.products.len() as u32).map(Entity::Product);
     let people = (1..=model.people.len() as u64).map(Entity::Person);
@@ -173,6 +187,8 @@ pub(crate) fn all(state: &State, model: &Model) -> Checked {
         .chain(reservations)
         .chain(checkouts)
         .chain(offers)
+        .chain(deliveries)
+        .chain(facts)
         .chain(cells);
     for found in entities {
         entity(state, model, &found)?;

@@ -20,6 +20,7 @@ use tillside_engine::order_command::{
 };
 use tillside_engine::pickup_code;
 use tillside_engine::sale::SaleKind;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::{Currency, Money, Thousandths, Time, Unit};
 
 use crate::model::Model;
@@ -355,7 +356,11 @@ pub(crate) fn adjustment(rng: &mut StdRng, model: &Model) -> Adjustment {
         store_id: store_id(rng),
         delta: if back { -quantity } else { quantity },
         unit: unit(rng),
-        damage,
+        reason: if damage {
+            MoveReason::Damage
+        } else {
+            MoveReason::Correction
+        },
         occurred: time(rng, now(model)),
     }
 }
@@ -368,6 +373,68 @@ pub(crate) fn count(rng: &mut StdRng, model: &Model) -> Count {
         unit: unit(rng),
         safety: rng.random_bool(0.2).then(|| rng.random_range(0..3) * 1000),
         as_of: time(rng, now(model)),
+    }
+}
+
+pub(crate) fn delivery_id(rng: &mut StdRng) -> Arc<str> {
+    format!("D{}", rng.random_range(0..6)).into()
+}
+
+fn inbound_lines(rng: &mut StdRng, least: usize) -> Vec<InboundLineDraft> {
+    let line = |rng: &mut StdRng| InboundLineDraft {
+        sku: sku(rng),
+        quantity: quantity(rng),
+        unit: None,
+    };
+    let lines = rng.random_range(least..4);
+    (0..lines).map(|_| line(rng)).collect()
+}
+
+pub(crate) fn delivery(rng: &mut StdRng, model: &Model) -> InboundDraft {
+    InboundDraft {
+        delivery_id: delivery_id(rng),
+        store_id: store_id(rng),
+        from_store_id: rng.random_bool(0.4).then(|| store_id(rng)),
+        expected: now(model).plus_ms(rng.random_range(0..3) * 3_600_000),
+        lines: inbound_lines(rng, 1),
+        occurred: time(rng, now(model)),
+    }
+}
+
+pub(crate) fn receipt(rng: &mut StdRng, model: &Model) -> ReceiptDraft {
+    ReceiptDraft {
+        delivery_id: delivery_id(rng),
+        lines: inbound_lines(rng, 0),
+        complete: rng.random_bool(0.2),
+        occurred: time(rng, now(model)),
+    }
+}
+
+pub(crate) fn store_price(rng: &mut StdRng) -> FactDraft {
+    FactDraft::Price {
+        sku: sku(rng),
+        store_id: store_id(rng),
+        price: rng.random_bool(0.8).then(|| Money {
+            currency: Currency::EUR,
+            minor: rng.random_range(0..500),
+        }),
+    }
+}
+
+pub(crate) fn fact(rng: &mut StdRng) -> FactDraft {
+    if rng.random_bool(0.2) {
+        return store_price(rng);
+    }
+    FactDraft::Buffer {
+        store_id: rng.random_bool(0.5).then(|| store_id(rng)),
+        scope: match rng.random_range(0..4) {
+            0 => ScopeDraft::Everything,
+            1 => ScopeDraft::Category("Cibo".into()),
+            2 => ScopeDraft::Category("Cibo > Pane".into()),
+            _ => ScopeDraft::Sku(sku(rng)),
+        },
+        quantity: rng.random_bool(0.7).then(|| rng.random_range(0..3) * 500),
+        unit: None,
     }
 }
 

@@ -7,7 +7,7 @@ use tillside_engine::order_command::OrderStep;
 use tillside_store::faulty::FaultKind;
 
 /// Kinds of commands that a run has to meet.
-pub(crate) const COMMANDS: [&str; 33] = [
+pub(crate) const COMMANDS: [&str; 41] = [
     "put stores",
     "put products",
     "create customer",
@@ -41,6 +41,14 @@ pub(crate) const COMMANDS: [&str; 33] = [
     "cancel an order",
     "give up on a store that does not answer",
     "give up on a customer who does not come",
+    "schedule a delivery",
+    "receive a delivery",
+    "cancel a delivery",
+    "put facts",
+    "ingest a delivery",
+    "ingest a receipt of goods",
+    "ingest a price",
+    "forget a delivery",
 ];
 
 /// Situations that a run has to meet.
@@ -188,6 +196,9 @@ pub(crate) fn name(command: &Command) -> &'static str {
             IngestPayload::Count(_) => "ingest a count",
             IngestPayload::Adjustment(_) => "ingest an adjustment",
             IngestPayload::Profile(_) => "ingest a profile",
+            IngestPayload::Inbound(_) => "ingest a delivery",
+            IngestPayload::Received(_) => "ingest a receipt of goods",
+            IngestPayload::Facts(_) => "ingest a price",
         },
         Command::Timer(_) => "a timer",
         Command::Order(order) => match order.step {
@@ -202,5 +213,9 @@ pub(crate) fn name(command: &Command) -> &'static str {
             OrderStep::PickException(_) => "report a pick exception",
         },
         Command::CancelOrder { .. } => "cancel an order",
+        Command::ScheduleInbound(_) => "schedule a delivery",
+        Command::ReceiveInbound(_) => "receive a delivery",
+        Command::CancelInbound { .. } => "cancel a delivery",
+        Command::PutFacts(_) => "put facts",
     }
 }

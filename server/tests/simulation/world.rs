@@ -98,6 +98,8 @@ impl World {
                     }
                     tillside_engine::command::Timer::Checkout(_) => "forget a checkout",
                     tillside_engine::command::Timer::EndedReservation(_) => "forget a reservation",
+                    tillside_engine::command::Timer::EndedDelivery(_) => "forget a delivery",
+                    tillside_engine::command::Timer::BufferSweep => "sweep buffers",
                 });
             }
         }

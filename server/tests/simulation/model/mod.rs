@@ -4,6 +4,7 @@
 
 mod catalog;
 mod holds;
+mod inventory;
 mod offers;
 mod orders;
 mod people;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 
 use tillside_engine::catalog::{Product, Store};
 use tillside_engine::command::{Command, Ingest, IngestPayload, Timer};
+use tillside_engine::facts::{Fact, FactKey};
 use tillside_engine::identity::IndexKey;
 use tillside_engine::ids::{
     BusinessKey, CustomerId, IdentifierHash, RequestKey, ReservationId, Sequence,
 };
+use tillside_engine::inbound::{Delivery, DeliveryState};
 use tillside_engine::offer::{Offer, OutcomeCounts};
 use tillside_engine::order_command::Terms;
 use tillside_engine::reject::Rejection;
@@ -28,6 +31,7 @@ use tillside_engine::sale::QuarantinedLine;
 use tillside_engine::units::Time;
 use tillside_server::sequencer::{Answer, Submission};
 
+pub(crate) use inventory::Numbers;
 pub(crate) use people::Person;
 pub(crate) use stock::Cell;
 
@@ -60,6 +64,7 @@ pub(crate) enum Told {
         result: CheckoutResult,
         reservation: Option<Arc<Reservation>>,
     },
+    Delivery(Arc<Delivery>, bool),
     Ingested(Vec<Warning>),
     Duplicate(Sequence),
     Done,
@@ -99,6 +104,8 @@ pub(crate) enum Entity {
     Offer(Arc<str>),
     Store(u32),
     Product(u32),
+    Delivery(Arc<str>),
+    Fact(FactKey),
 }
 
 /// What a step has to look like.
@@ -144,6 +151,12 @@ pub(crate) struct Model {
     pub(crate) requests: BTreeMap<RequestKey, First>,
     pub(crate) quarantine: BTreeMap<(Sequence, u32), Arc<QuarantinedLine>>,
     pub(crate) receipts: u64,
+    pub(crate) deliveries: BTreeMap<Arc<str>, Arc<Delivery>>,
+    /// All but the sources.
+    pub(crate) facts: BTreeMap<FactKey, Fact>,
+    pub(crate) sources: BTreeMap<Arc<str>, Numbers>,
+    /// What doubtful stores keep back on top.
+    extras: BTreeMap<u32, i64>,
     touched: Vec<Entity>,
 }
 
@@ -185,6 +198,10 @@ impl Model {
             requests: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             receipts: 0,
+            deliveries: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            extras: BTreeMap::new(),
             touched: Vec::new(),
         }
     }
@@ -266,6 +283,12 @@ impl Model {
                     self.checkouts.remove(&id);
                     self.touched.push(Entity::Checkout(id));
                 }
+                Timer::EndedDelivery(id) => {
+                    self.deliveries.remove(&id);
+                    self.touched.push(Entity::Delivery(id));
+                }
+                // In a world this small buffers are worked in at once.
+                Timer::BufferSweep => unreachable!("the model makes none"),
             }
         }
         std::mem::take(&mut self.touched)
@@ -301,7 +324,21 @@ impl Model {
                     Timer::EndedReservation(r.id),
                 )
             });
-        let mut timers: Vec<_> = holds.chain(checkouts).chain(ended).collect();
+        let deliveries = self
+            .deliveries
+            .values()
+            .filter(|d| d.state != DeliveryState::Expected)
+            .map(|d| {
+                (
+                    d.changed.plus_ms(30 * 24 * HOUR_MS),
+                    Timer::EndedDelivery(Arc::clone(&d.delivery_id)),
+                )
+            });
+        let mut timers: Vec<_> = holds
+            .chain(checkouts)
+            .chain(ended)
+            .chain(deliveries)
+            .collect();
         timers.sort();
         timers
     }
@@ -327,6 +364,14 @@ impl Model {
                 result,
             } => Ok(self.close_checkout(checkout_id, *result, at)),
             Command::Ingest(ingest) => self.ingest(ingest, at),
+            Command::ScheduleInbound(draft) => {
+                self.schedule(draft, draft.occurred.map(|t| t.min(at.now)), 0, at)
+            }
+            Command::ReceiveInbound(draft) => {
+                self.receive(draft, draft.occurred.map(|t| t.min(at.now)), at)
+            }
+            Command::CancelInbound { delivery_id } => self.cancel_delivery(delivery_id, at),
+            Command::PutFacts(drafts) => self.put_facts(drafts, false),
             // A timer is the sequencer's own.
             Command::Timer(_) => Ok((Told::Done, false)),
         }
@@ -357,7 +402,27 @@ impl Model {
             IngestPayload::Count(count) => drop(self.count(count, own_time, at)?),
             IngestPayload::Adjustment(adjustment) => drop(self.adjust(adjustment, own_time, at)?),
             IngestPayload::Profile(draft) => self.import(draft, &mut warnings, at)?,
+            IngestPayload::Inbound(draft) => {
+                let number = ingest.position.as_ref().map_or(0, |(_, number)| *number);
+                if let (Told::Delivery(_, true), _) = self.schedule(draft, own_time, number, at)? {
+                    warnings.push(Warning::Superseded);
+                }
+            }
+            IngestPayload::Received(draft) => drop(self.receive(draft, own_time, at)?),
+            IngestPayload::Facts(drafts) => {
+                let number = ingest.position.as_ref().map(|(_, number)| *number);
+                let before = self.facts.clone();
+                let touched = self.touched.len();
+                self.put_facts(drafts, true)?;
+                if number.is_some_and(|number| number < self.highest(ingest)) {
+                    // Without a time of its own a late one has no place.
+                    self.facts = before;
+                    self.touched.truncate(touched);
+                    warnings.push(Warning::Superseded);
+                }
+            }
         }
+        self.advance(ingest, at);
         for key in &ingest.keys {
             self.keys.insert(*key, at.sequence);
         }
@@ -397,7 +462,13 @@ fn reply(reply: &Reply) -> Told {
             accepted,
             duplicates,
         },
-        Reply::Stock { sku, store, level } => Told::Stock(
+        Reply::Delivery {
+            delivery,
+            superseded,
+        } => Told::Delivery(Arc::clone(delivery), *superseded),
+        Reply::Stock {
+            sku, store, level, ..
+        } => Told::Stock(
             (sku.0, store.0),
             Figures {
                 on_hand: level.on_hand,
@@ -405,7 +476,7 @@ fn reply(reply: &Reply) -> Told {
                 committed: level.committed,
                 safety: level.safety,
                 damaged: level.damaged,
-                counted_at: level.counted_at,
+                counted_at: level.counted_at(),
             },
         ),
         Reply::Reservation(reservation) => Told::Reservation(Arc::clone(reservation)),
@@ -460,6 +531,8 @@ fn refusal(rejection: &Rejection) -> Refusal {
         PickupCodeWrong => ("PickupCodeWrong", String::new()),
         CountTooOld(_) => ("CountTooOld", String::new()),
         CountInFuture => ("CountInFuture", String::new()),
+        UnknownDelivery { delivery_id } => ("UnknownDelivery", delivery_id.to_string()),
+        DeliveryEnded { state, .. } => ("DeliveryEnded", (*state).to_owned()),
         RequestIdReused => ("RequestIdReused", String::new()),
         AnswerUnreadable => ("AnswerUnreadable", String::new()),
         LimitExceeded { what, .. } => ("LimitExceeded", (*what).to_owned()),

@@ -129,6 +129,8 @@ impl Model {
                     after.handling.ready = Some(at.now);
                     let grace = self.stores[after.store.0 as usize].patience.no_show_ms;
                     after.handling.deadline = grace.map(|grace| at.now.plus_ms(grace));
+                    let picked = after.lines.iter().map(|l| l.picked).sum();
+                    self.checked(after.store.0, picked, picked, at);
                     self.change(after, at)
                 }
                 State::Ready | State::PartiallyPickedUp | State::Fulfilled => unchanged,
@@ -416,6 +418,9 @@ impl Model {
             }
         }
         let alternatives = self.others(current);
+        let expected: i64 = current.lines.iter().map(|l| l.held).sum();
+        let gone = missing.iter().filter(|((is_damaged, _), _)| !is_damaged);
+        let gone: i64 = gone.map(|(_, short)| short).sum();
         for ((is_damaged, sku), short) in missing {
             let key = (sku, current.store.0);
             if is_damaged {
@@ -426,6 +431,7 @@ impl Model {
                 self.lose(key, short, free.max(0), at.now);
             }
         }
+        self.checked(current.store.0, expected, expected - gone, at);
         Self::acknowledged(&mut after, at.now);
         if after.state == State::Confirmed {
             after.state = State::Picking;

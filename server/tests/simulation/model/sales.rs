@@ -45,7 +45,7 @@ impl Model {
         let lines: Vec<Line<'_>> = draft
             .lines
             .iter()
-            .map(|line| self.read(line, draft.kind))
+            .map(|line| self.read(line, draft.kind, store))
             .collect();
         for (number, line) in lines.iter().enumerate() {
             if line.product.is_none() {
@@ -107,7 +107,7 @@ impl Model {
     }
 
     /// What a line names, how much of it, and what it cost.
-    fn read<'d>(&self, draft: &'d SaleLineDraft, kind: SaleKind) -> Line<'d> {
+    fn read<'d>(&self, draft: &'d SaleLineDraft, kind: SaleKind, store: Option<u32>) -> Line<'d> {
         let back = matches!(kind, SaleKind::Return | SaleKind::PostVoid);
         let sign = match draft.quantity {
             Some(quantity) if quantity < 0 => -1,
@@ -119,7 +119,7 @@ impl Model {
         let quantity = draft
             .quantity
             .unwrap_or(sign * read_quantity.unwrap_or(1000));
-        let list = product.and_then(|number| self.products[number as usize].list_price);
+        let list = product.and_then(|number| self.price_in(number, store));
         let nothing = Money {
             currency: Currency::EUR,
             minor: 0,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tillside_engine::command::{Adjustment, Count};
 use tillside_engine::reservation::ReservationState;
+use tillside_engine::stock::MoveReason;
 use tillside_engine::units::{Time, Unit};
 
 use super::{At, CellKey, Entity, Figures, HOUR_MS, Model, Outcome, Refusal, Told, refused};
@@ -79,7 +80,11 @@ impl Model {
                 ReservationState::PartiallyPickedUp,
                 ReservationState::NeedsPutBack,
             ]),
-            safety: cell.safety,
+            safety: match cell.safety {
+                // No count gave any: the rules decide.
+                0 => self.buffer(key) + self.extra(key.1),
+                own => own + self.extra(key.1),
+            },
             damaged: cell.damaged,
             counted_at: cell.counted.map(|(when, _)| when),
         }
@@ -144,7 +149,7 @@ impl Model {
             adjustment.unit,
             "delta.unit",
         )?;
-        if adjustment.damage {
+        if adjustment.reason == MoveReason::Damage {
             if self.figures(key).damaged + adjustment.delta < 0 {
                 return refused("Invalid", "delta");
             }
