@@ -170,6 +170,7 @@ impl Shop {
             order_id: order_id.into(),
             origin: Some(v1::Place {
                 place: Some(v1::place::Place::Location(location)),
+                ..Default::default()
             }),
             lines,
             ..Default::default()

@@ -129,6 +129,7 @@ impl Shop {
             order_id: order.into(),
             origin: Some(v1::Place {
                 place: Some(v1::place::Place::Location(location)),
+                ..Default::default()
             }),
             lines: vec![v1::FulfillmentLine {
                 line_id: "1".into(),
