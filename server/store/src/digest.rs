@@ -33,8 +33,8 @@ pub struct StateDigest {
     pub hex: String,
 }
 
-/// Tables up to this number were there with format 2. One that came later is left out where it is empty, so that a state
-/// has the digest it always had.
+/// Tables up to this number count in every digest. One that came later is left out where it is empty, so that a state has
+/// the digest it always had.
 const FIRST_TABLES_MAX: u8 = 20;
 
 /// Computes digests of what is on disk, from snapshots, on any thread, while the log is written to.

@@ -162,9 +162,7 @@ fn a_table_of_a_later_version_is_named() {
 
 #[test]
 fn a_table_that_is_gone_is_named_and_not_made_anew() {
-    // Tables that came later within format 2 are made where an older directory has none.
-    let first = |table: &Table| table.number() <= Table::AnsweredRequests.number();
-    for table in Table::ALL.into_iter().filter(first) {
+    for table in Table::ALL {
         let directory = directory();
         let mut log = open(directory.path()).expect("a new directory");
         let mut writer = Writer::of(&log, State::default());
@@ -179,35 +177,6 @@ fn a_table_that_is_gone_is_named_and_not_made_anew() {
         let error = open(directory.path()).err().expect("a table is gone");
         let expect = format!("its table {} is missing", table.name());
         assert!(error.to_string().contains(&expect), "{error}");
-    }
-}
-
-#[test]
-fn a_directory_from_before_the_later_tables_opens_and_gets_them() {
-    let directory = directory();
-    let mut log = open(directory.path()).expect("a new directory");
-    let mut writer = Writer::of(&log, State::default());
-    writer.append(&mut log).expect("a healthy disk");
-    let digest = log
-        .snapshot_digest_handle()
-        .digest()
-        .expect("rows that can be read");
-    drop(log);
-    let database = directory.path().join("rocksdb");
-    let options = rocksdb::Options::default();
-    let names = rocksdb::DB::list_cf(&options, &database).expect("a database");
-    let mut db = rocksdb::DB::open_cf(&options, &database, names).expect("a database");
-    for table in [Table::Deliveries, Table::StockFacts] {
-        db.drop_cf(table.name()).expect("one of our tables");
-    }
-    drop(db);
-    for _ in 0..2 {
-        let log = open(directory.path()).expect("an older directory");
-        let opened = log
-            .snapshot_digest_handle()
-            .digest()
-            .expect("rows that can be read");
-        assert_eq!(opened, digest, "an empty table changes no digest");
     }
 }
 

@@ -16,9 +16,6 @@ use crate::table::{Key, Table};
 /// Tables up to this number are in every database. Those after it came with format 2: they are made where a directory is
 /// not of it yet.
 const FIRST_TABLES_MAX: u8 = 17;
-/// Tables up to this number are in every database whose directory is of format 2. Those after it came later and are made
-/// where they are not there yet.
-const PRESENT_TABLES_MAX: u8 = 20;
 
 /// Where `CURRENT` is missing RocksDB begins a new database, and deletes the files of the old one.
 pub(super) fn refuse_headless(directory: &Path, database: &Path) -> Result<(), OpenError> {
@@ -52,13 +49,9 @@ pub(super) fn refuse_missing_tables(directory: &Path, names: &[String]) -> Resul
         format_file::check(directory),
         Ok(format_file::Format::Present)
     );
-    let expected_max = if present {
-        PRESENT_TABLES_MAX
-    } else {
-        FIRST_TABLES_MAX
-    };
     let missing = Table::ALL.into_iter().find(|table| {
-        table.number() <= expected_max && !names.iter().any(|name| name == table.name())
+        (present || table.number() <= FIRST_TABLES_MAX)
+            && !names.iter().any(|name| name == table.name())
     });
     match missing {
         Some(table) if mark.sequence > Sequence(0) => Err(broken(
