@@ -2,7 +2,7 @@
 //! promise: routing combines such sets and seldom looks at a level.
 //!
 //! A product in a few stores is a short sorted list; one in many is a row of words, each for 64 stores, with the levels of
-//! those that have one. Only [`ProductStock::change`] changes a level, so that levels and sets never disagree.
+//! those that have one. Only `ProductStock::change` changes a level, so that levels and sets never disagree.
 
 use std::collections::BTreeSet;
 
