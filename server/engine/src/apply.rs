@@ -2,6 +2,7 @@
 //! a programmer's error and stops the process before anything of it is acknowledged.
 
 mod inventory;
+mod levels;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
+use self::levels::{LevelChange, LevelChanges};
 use crate::active_offers::ActiveOffer;
 use crate::answered_requests::AnsweredRequest;
 use crate::catalog::{CategoryId, Product, Store};
@@ -69,6 +71,8 @@ pub struct Touched {
     pub facts: FxHashSet<FactKey>,
     /// Levels whose answer changed while their row did not: what is kept back, or what is on its way.
     pub shown: Vec<CellKey>,
+    /// What the command at hand does to levels.
+    levels: LevelChanges,
 }
 
 impl Touched {
@@ -100,6 +104,8 @@ pub fn apply(state: &State, events: &[Event], ctx: &Ctx, touched: &mut Touched) 
     for event in events {
         apply_one(state, event, ctx, touched);
     }
+    let Touched { levels, cells, .. } = touched;
+    levels.carry_out(&state.stock, ctx.now, |cell| _ = cells.insert(cell));
     let categories: Vec<(CategoryId, &Arc<str>)> = events
         .iter()
         .filter_map(|e| match e {
@@ -204,14 +210,12 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             occurred,
             reason: _,
         } => {
-            let cell = CellKey::new(*sku, *store);
-            state.stock.change(cell, |level| {
-                if *delta != 0 {
-                    level.move_on_hand(*delta, *occurred, ctx.now);
-                }
-                level.damaged += damaged;
-            });
-            touched.cells.insert(cell);
+            let change = LevelChange::Moved {
+                delta: *delta,
+                damaged: *damaged,
+                occurred: *occurred,
+            };
+            touched.levels.push(CellKey::new(*sku, *store), change);
         }
         Event::StockCounted {
             sku,
@@ -220,11 +224,12 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
             safety,
             as_of,
         } => {
-            let cell = CellKey::new(*sku, *store);
-            state
-                .stock
-                .change(cell, |level| level.set_count(*on_hand, *safety, *as_of));
-            touched.cells.insert(cell);
+            let change = LevelChange::Counted {
+                on_hand: *on_hand,
+                safety: *safety,
+                as_of: *as_of,
+            };
+            touched.levels.push(CellKey::new(*sku, *store), change);
         }
         Event::ReservationHeld { reservation } | Event::ReservationPut { reservation } => {
             put_reservation(state, Arc::clone(reservation), touched);
@@ -423,10 +428,12 @@ fn record_sale(state: &State, sale: &Sale, ctx: &Ctx, touched: &mut Touched) {
         }
         if line.stock_delta != 0 {
             let cell = CellKey::new(*sku, store);
-            state.stock.change(cell, |level| {
-                level.move_on_hand(line.stock_delta, sale.time, ctx.now);
-            });
-            touched.cells.insert(cell);
+            let change = LevelChange::Moved {
+                delta: line.stock_delta,
+                damaged: 0,
+                occurred: sale.time,
+            };
+            touched.levels.push(cell, change);
         }
     }
     if neutral {
@@ -569,7 +576,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
     let id = new.id;
     let old = state.reservation(id);
     if let Some(old) = &old {
-        book(state, old, -1, touched);
+        book(old, -1, touched);
     } else {
         state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
         let superseded = state.orders.insert(Arc::clone(&new.order_id), id);
@@ -577,7 +584,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
             lock(&state.order_index).superseded(&new.order_id, superseded);
         }
     }
-    book(state, &new, 1, touched);
+    book(&new, 1, touched);
     let (before, after) = (old.as_ref().and_then(|r| r.timer()), new.timer());
     if before != after {
         let mut timers = lock(&state.timers);
@@ -610,15 +617,19 @@ fn forget(state: &State, id: ReservationId, touched: &mut Touched) {
     touched.reservations.insert(id);
 }
 
-fn book(state: &State, reservation: &Reservation, sign: i64, touched: &mut Touched) {
+fn book(reservation: &Reservation, sign: i64, touched: &mut Touched) {
     for line in reservation.lines.iter().filter(|l| l.held != 0) {
         let cell = CellKey::new(line.sku, reservation.store);
-        state.stock.change(cell, |level| match reservation.state {
-            ReservationState::Held => level.reserved += sign * line.held,
-            committed if committed.is_committed() => level.committed += sign * line.held,
-            _ => {}
-        });
-        touched.cells.insert(cell);
+        let (reserved, committed) = match reservation.state {
+            ReservationState::Held => (sign * line.held, 0),
+            committed if committed.is_committed() => (0, sign * line.held),
+            _ => continue,
+        };
+        let change = LevelChange::Promised {
+            reserved,
+            committed,
+        };
+        touched.levels.push(cell, change);
     }
 }
 

@@ -118,11 +118,7 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Findings) {
             }
         }
     }
-    let short: BTreeSet<CellKey> = state
-        .stock
-        .short_cells(None, usize::MAX)
-        .into_iter()
-        .collect();
+    let short: BTreeSet<CellKey> = state.stock.short_cells().collect();
     let swept = lock(&state.sweep).is_done();
     let buffers = state.stock.buffers();
     state.stock.for_each(|cell, level| {

@@ -1,5 +1,6 @@
 //! The levels of one product in all stores, and for each of a few quantities a set of the stores that have as much to
-//! promise: routing combines such sets and seldom looks at a level.
+//! promise: routing combines such sets and seldom looks at a level. One more set is that of the stores with less than was
+//! promised.
 //!
 //! A product in a few stores is a short sorted list; one in many is a row of words, each for 64 stores, with the levels of
 //! those that have one. Only `ProductStock::change` changes a level, so that levels and sets never disagree.
@@ -13,6 +14,11 @@ use crate::stock::StockLevel;
 /// Quantities in thousandths for which it is known which stores have as much to promise: something at all, and one, two
 /// and three pieces, which most lines ask for. Ascending.
 const QUANTITIES: [i64; 4] = [1, 1_000, 2_000, 3_000];
+/// Sets that are kept: of each of [`QUANTITIES`] the stores that have as much, and the stores that have less than was
+/// promised.
+const SETS: usize = QUANTITIES.len() + 1;
+/// The set of those that have less than was promised.
+const SHORT: usize = QUANTITIES.len();
 /// Levels of a product up to which they are a list.
 const FEW_MAX: usize = 32;
 /// Stores of a word.
@@ -34,8 +40,8 @@ pub struct FewStores {
     stores: Vec<StoreId>,
     /// Their levels.
     levels: Vec<StockLevel>,
-    /// Positions that have at least each of [`QUANTITIES`], a bit each.
-    having: [u32; QUANTITIES.len()],
+    /// The positions in each of the [`SETS`], a bit each.
+    sets: [u32; SETS],
     /// A bit for every last six bits of a store's number: what is not in it is not on the list.
     endings: u64,
 }
@@ -44,10 +50,10 @@ pub struct FewStores {
 #[derive(Debug, Default)]
 pub struct ManyStores {
     words: Vec<Word>,
-    /// Stores that have at least each of [`QUANTITIES`], a bit each; each as long as `words`.
-    having: [Vec<u64>; QUANTITIES.len()],
+    /// The stores in each of the [`SETS`], a bit each; none beyond the end.
+    sets: [Vec<u64>; SETS],
     /// How many stores are in each of them.
-    counts: [u32; QUANTITIES.len()],
+    counts: [u32; SETS],
 }
 
 /// The levels of 64 stores.
@@ -117,13 +123,28 @@ fn known(quantity: i64) -> Option<usize> {
         .checked_sub(1)
 }
 
-/// What to change in a set of each of [`QUANTITIES`] when what may be promised changes: (position, is in it now).
-fn crossed(before: i64, after: i64) -> impl Iterator<Item = (usize, bool)> {
-    QUANTITIES
-        .into_iter()
-        .enumerate()
-        .filter(move |(_, known)| (before >= *known) != (after >= *known))
-        .map(move |(at, known)| (at, after >= known))
+/// Numbers of the bits that are set, ascending.
+fn bits(mut left: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let at = (left != 0).then(|| left.trailing_zeros())?;
+        left &= left - 1;
+        Some(at)
+    })
+}
+
+/// Which of the [`SETS`] a level belongs to, a bit each.
+fn sets_of(level: &StockLevel) -> u32 {
+    let online = level.available_online();
+    let having = QUANTITIES.into_iter().zip(0u32..);
+    let having = having.fold(0, |sets, (known, at)| {
+        sets | u32::from(online >= known) << at
+    });
+    having | u32::from(level.is_short()) << SHORT
+}
+
+/// What to change in the sets when those of a level change: (set, is in it now).
+fn crossed(before: u32, after: u32) -> impl Iterator<Item = (usize, bool)> {
+    bits((before ^ after).into()).map(move |at| (at as usize, after >> at & 1 == 1))
 }
 
 impl Word {
@@ -171,10 +192,10 @@ impl ProductStock {
         match self {
             ProductStock::Few(few) => Having::Few(Listed {
                 stores: &few.stores,
-                positions: few.having[at],
+                positions: few.sets[at],
                 endings: few.endings,
             }),
-            ProductStock::Many(many) => Having::Many(&many.having[at], many.counts[at]),
+            ProductStock::Many(many) => Having::Many(&many.sets[at], many.counts[at]),
         }
     }
 
@@ -186,10 +207,29 @@ impl ProductStock {
         };
         let (word, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
         let holds = |set: &Vec<u64>| set.get(word).is_some_and(|word| word >> bit & 1 == 1);
-        if !holds(&many.having[at]) {
+        if !holds(&many.sets[at]) {
             return false;
         }
-        QUANTITIES[at] == quantity || many.having.get(at + 1).is_some_and(holds) || look()
+        let more = || many.sets[..SHORT].get(at + 1).is_some_and(holds);
+        QUANTITIES[at] == quantity || more() || look()
+    }
+
+    /// Stores with less than was promised, ascending.
+    pub fn short(&self) -> Box<dyn Iterator<Item = StoreId> + '_> {
+        match self {
+            ProductStock::Few(few) => {
+                Box::new(bits(few.sets[SHORT].into()).map(|at| few.stores[at as usize]))
+            }
+            ProductStock::Many(many) if many.counts[SHORT] == 0 => Box::new(std::iter::empty()),
+            ProductStock::Many(many) => {
+                let words = many.sets[SHORT].iter().zip(0u32..);
+                Box::new(
+                    words.flat_map(|(word, at)| {
+                        bits(*word).map(move |bit| StoreId(at * WORD + bit))
+                    }),
+                )
+            }
+        }
     }
 
     /// Asks memory for what [`Self::having`] will answer.
@@ -296,7 +336,7 @@ impl FewStores {
                 self.stores.insert(at, store);
                 self.endings |= 1 << (store.0 % u64::BITS);
                 self.levels.insert(at, StockLevel::default());
-                for set in &mut self.having {
+                for set in &mut self.sets {
                     let before = *set & ((1 << at) - 1);
                     *set = (*set & !before) << 1 | before;
                 }
@@ -304,10 +344,10 @@ impl FewStores {
             }
         };
         let level = &mut self.levels[at];
-        let before = level.available_online();
+        let before = sets_of(level);
         let changed = change(level, new);
-        for (set, is_in) in crossed(before, level.available_online()) {
-            self.having[set] = self.having[set] & !(1 << at) | u32::from(is_in) << at;
+        for (set, is_in) in crossed(before, sets_of(level)) {
+            self.sets[set] = self.sets[set] & !(1 << at) | u32::from(is_in) << at;
         }
         (changed, new)
     }
@@ -322,7 +362,6 @@ impl ManyStores {
         let (at, bit) = ((store.0 / WORD) as usize, store.0 % WORD);
         if self.words.len() <= at {
             self.words.resize_with(at + 1, Word::default);
-            self.having.iter_mut().for_each(|set| set.resize(at + 1, 0));
         }
         let word = &mut self.words[at];
         let (there, place) = word.place(bit);
@@ -332,10 +371,13 @@ impl ManyStores {
             word.present |= 1 << bit;
         }
         let level = &mut word.levels[place];
-        let before = level.available_online();
+        let before = sets_of(level);
         let changed = change(level, !there);
-        for (set, is_in) in crossed(before, level.available_online()) {
-            let word = &mut self.having[set][at];
+        for (set, is_in) in crossed(before, sets_of(level)) {
+            if self.sets[set].len() <= at {
+                self.sets[set].resize(self.words.len(), 0);
+            }
+            let word = &mut self.sets[set][at];
             *word = *word & !(1 << bit) | u64::from(is_in) << bit;
             let count = &mut self.counts[set];
             *count = if is_in { *count + 1 } else { *count - 1 };
@@ -387,6 +429,8 @@ mod tests {
             }
             let all: Vec<_> = product.iter().map(|(store, level)| (store.0, level.on_hand)).collect();
             prop_assert_eq!(all, naive.clone().into_iter().collect::<Vec<_>>());
+            let short: Vec<u32> = product.short().map(|store| store.0).collect();
+            prop_assert_eq!(short, naive.iter().filter(|(_, n)| **n < 0).map(|(s, _)| *s).collect::<Vec<_>>());
             let at_least = |least: i64| naive.iter().filter(|(_, n)| **n >= least).map(|(s, _)| *s).collect::<Vec<_>>();
             let least = QUANTITIES.into_iter().rfind(|known| *known <= quantity).unwrap_or(1);
             prop_assert_eq!(stores_of(product.having(quantity)), at_least(least));

@@ -22,15 +22,11 @@ pub struct AtRisk {
     pub missing: i64,
 }
 
-/// Every live reservation that is no longer covered, oldest first, of one store or of all. Reads what it finds while
-/// changes go on: exact where nothing changes meanwhile.
-pub fn at_risk(state: &State, store: Option<StoreId>) -> Vec<AtRisk> {
-    let short = state.stock.short_cells(None, usize::MAX);
-    let mut promised: FxHashMap<CellKey, Vec<(bool, ReservationId, i64)>> = short
-        .into_iter()
-        .filter(|cell| store.is_none_or(|store| cell.store() == store))
-        .map(|cell| (cell, Vec::new()))
-        .collect();
+/// Every live reservation that is no longer covered because of one of the levels `short`, oldest first. Reads what it finds
+/// while changes go on: exact where nothing changes meanwhile.
+pub fn at_risk(state: &State, short: &[CellKey]) -> Vec<AtRisk> {
+    let mut promised: FxHashMap<CellKey, Vec<(bool, ReservationId, i64)>> =
+        short.iter().map(|cell| (*cell, Vec::new())).collect();
     if promised.is_empty() {
         return Vec::new();
     }

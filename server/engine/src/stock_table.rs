@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, RwLock, RwLockReadGuard};
+use std::sync::{OnceLock, RwLock, RwLockReadGuard};
 
 use crate::buffers::{Buffers, Sweep};
 use crate::ids::{CellKey, SkuId, StoreId};
 use crate::limits::{SWEEP_LEVELS_MAX, SWEEP_PRODUCTS_MAX};
 use crate::prefetch;
 use crate::product_stock::ProductStock;
-use crate::state::{lock, read, write};
+use crate::state::{read, write};
 use crate::stock::StockLevel;
 
 /// Products of the first chunk; each one after it is twice as large, so that they hold every number there can be, and none
@@ -28,8 +28,8 @@ pub struct StockTable {
     levels: AtomicUsize,
     /// What levels keep back; worked into each of them.
     buffers: Buffers,
-    /// Levels with less than was promised: few, and looked for often.
-    short: Mutex<BTreeSet<CellKey>>,
+    /// How many levels have less than was promised.
+    short: AtomicUsize,
 }
 
 /// A step of the way to a level.
@@ -51,7 +51,7 @@ impl Default for StockTable {
             chunks: [const { OnceLock::new() }; CHUNKS],
             levels: AtomicUsize::new(0),
             buffers: Buffers::default(),
-            short: Mutex::default(),
+            short: AtomicUsize::new(0),
         }
     }
 }
@@ -132,20 +132,12 @@ impl StockTable {
         if new {
             self.levels.fetch_add(1, Ordering::AcqRel);
         }
-        if is_short != was_short {
-            self.note_short(cell, is_short);
+        match (was_short, is_short) {
+            (false, true) => _ = self.short.fetch_add(1, Ordering::AcqRel),
+            (true, false) => _ = self.short.fetch_sub(1, Ordering::AcqRel),
+            _ => {}
         }
         made
-    }
-
-    #[cold]
-    fn note_short(&self, cell: CellKey, is_short: bool) {
-        let mut short = lock(&self.short);
-        if is_short {
-            short.insert(cell);
-        } else {
-            short.remove(&cell);
-        }
     }
 
     /// What levels keep back from online promises.
@@ -153,21 +145,22 @@ impl StockTable {
         &self.buffers
     }
 
-    /// Levels with less than was promised, after `after` in the order of (product, store), at most `max`.
-    pub fn short_cells(&self, after: Option<CellKey>, max: usize) -> Vec<CellKey> {
-        use std::ops::Bound;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let short = lock(&self.short);
-        short
-            .range((from, Bound::Unbounded))
-            .take(max)
-            .copied()
-            .collect()
+    /// Levels with less than was promised, in the order of (product, store), each product as it is when its turn comes.
+    /// Goes through all products where there is any.
+    pub fn short_cells(&self) -> impl Iterator<Item = CellKey> + '_ {
+        let all = (self.short_len() > 0).then(|| self.products());
+        all.into_iter().flatten().flat_map(|sku| {
+            let product = self.product(sku);
+            let short = product.iter().flat_map(|product| product.short());
+            short
+                .map(|store| CellKey::new(sku, store))
+                .collect::<Vec<_>>()
+        })
     }
 
     /// How many levels have less than was promised.
     pub fn short_len(&self) -> usize {
-        lock(&self.short).len()
+        self.short.load(Ordering::Acquire)
     }
 
     /// Fits levels to the buffers: a bounded step of `sweep`, so that nobody waits for all of it. Tells the levels that
@@ -311,6 +304,10 @@ mod tests {
                 prop_assert_eq!(after, *level);
             }
             prop_assert_eq!(table.len(), naive.len());
+            let short: Vec<_> = table.short_cells().map(|cell| (cell.sku().0, cell.store().0)).collect();
+            prop_assert_eq!(table.short_len(), short.len());
+            let below: Vec<_> = naive.iter().filter(|(_, n)| **n < 0).map(|(cell, _)| *cell).collect();
+            prop_assert_eq!(short, below);
             let mut all = Vec::new();
             table.for_each(|cell, level| {
                 let (sku, store) = (cell.sku(), cell.store());

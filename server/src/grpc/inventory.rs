@@ -270,8 +270,18 @@ impl InventoryService for Handlers {
         let size = page(&mut checks, request.page_size, "").size;
         let store = self.store_of(&mut checks, &request.store_id)?;
         let (state, sequence) = (&self.app.state, self.app.state.snapshot_sequence());
-        let mut short = state.stock.short_cells(None, usize::MAX);
-        short.retain(|cell| store.is_none_or(|store| cell.store() == store));
+        // Goes through all products and reservations: not on the runtime.
+        let looking = Arc::clone(&self.app);
+        let found = tokio::task::spawn_blocking(move || {
+            let cells = looking.state.stock.short_cells();
+            let cells = cells.filter(|cell| store.is_none_or(|store| cell.store() == store));
+            let short: Vec<_> = cells.collect();
+            let at_risk = at_risk(&looking.state, &short);
+            (short, at_risk)
+        });
+        let found = found.await;
+        let (short, at_risk) =
+            found.map_err(|_| errors::defect("looking for shortages panicked"))?;
         let now = self.app.now();
         let levels = short.iter().take(size).filter_map(|cell| {
             let (sku, at) = (cell.sku(), cell.store());
@@ -281,10 +291,6 @@ impl InventoryService for Handlers {
             Some(wire_level(&product, &store, &level, &beside, sequence))
         });
         let levels = levels.collect();
-        // Goes through all reservations: not on the runtime.
-        let looking = Arc::clone(&self.app);
-        let at_risk = tokio::task::spawn_blocking(move || at_risk(&looking.state, store)).await;
-        let at_risk = at_risk.map_err(|_| errors::defect("looking for shortages panicked"))?;
         let reservations = at_risk.iter().take(size).filter_map(|risk| {
             let reservation = state.reservation(risk.reservation)?;
             Some(v1::ReservationAtRisk {

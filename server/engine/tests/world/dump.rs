@@ -47,7 +47,7 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     lines.extend(products.map(|sku| format!("inbound {sku:?} = {:?}", state.inbound.of(sku))));
     lines.push(format!(
         "short = {:?}",
-        state.stock.short_cells(None, usize::MAX)
+        state.stock.short_cells().collect::<Vec<_>>()
     ));
     lines.push(format!("requests = {:?}", lock(&state.requests)));
     lines.push(format!("quarantine = {:?}", read(&state.quarantine)));
