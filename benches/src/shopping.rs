@@ -68,6 +68,7 @@ pub fn question<'a>(origin: Point<f64>, lines: &'a [WantedLine]) -> PlanQuery<'a
         now: NOW,
         credit: None,
         travel_zone: None,
+        by: Default::default(),
     }
 }
 
@@ -77,6 +78,7 @@ pub fn reserve(world: &World, numbers: &mut Numbers, order: u64) -> Command {
     let candidates = (0..8).map(|_| Candidate {
         store: StoreId(numbers.below(stores) as u32),
         distance_mm: 0,
+        method: Default::default(),
     });
     let candidates: SmallVec<[Candidate; 8]> = candidates.collect();
     Command::Reserve(Reserve {
@@ -86,6 +88,8 @@ pub fn reserve(world: &World, numbers: &mut Numbers, order: u64) -> Command {
         hold_ms: 900_000,
         checkout_revision: None,
         sought: None,
+        slot_start: None,
+        otherwise: Default::default(),
     })
 }
 

@@ -193,6 +193,7 @@ fn store_put(i: u32) -> Event {
         country: "IT".into(),
         patience: Default::default(),
         version: Sequence(1),
+        location_terms: Default::default(),
     };
     Event::StorePut {
         id: StoreId(i),

@@ -148,6 +148,13 @@ methods! {
     /// A page of products in SKU order.
     plain timeout CatalogServiceClient.list_products(ListProductsRequest) -> ListProductsResponse;
 
+    /// How orders are routed.
+    plain timeout CatalogServiceClient.get_routing_policy(GetRoutingPolicyRequest) -> RoutingPolicy;
+    /// Replaces the routing policy, or tries one on the routings of late.
+    keyed bulk_timeout CatalogServiceClient.set_routing_policy(SetRoutingPolicyRequest) -> SetRoutingPolicyResponse;
+    /// The pickup slots of a store.
+    plain timeout FulfillmentServiceClient.list_pickup_slots(ListPickupSlotsRequest) -> ListPickupSlotsResponse;
+
     /// Takes a batch of events; answers when it is durable. For many events see [`Tillside::ingest`].
     plain bulk_timeout IngestServiceClient.ingest_batch(IngestBatchRequest) -> IngestBatchResponse;
     /// Receipt lines whose SKU or store the server does not know.

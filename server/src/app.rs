@@ -23,6 +23,7 @@ use crate::disk::Storage;
 use crate::profile_cache::ProfileCache;
 use crate::profile_reads::{ColdProfiles, ReadError};
 use crate::reservation_feed::ReservationFeed;
+use crate::routing_log::RoutingLog;
 use crate::sequencer::{Answer, RequestStamp, SequencerHandle, Submission, SubmitError};
 use crate::server::Digester;
 
@@ -77,6 +78,8 @@ pub struct App {
     pub log: LogReader,
     /// Held while the invariants are checked: one check at a time.
     pub checking: Arc<Semaphore>,
+    /// Keeps routings for judging other policies.
+    pub routings: RoutingLog,
 }
 
 impl std::fmt::Debug for App {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tillside_engine::reject::Rejection;
+use tillside_engine::units::Time;
 use tillside_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -169,8 +170,23 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
         } => of(Code::ResourceExhausted, "DISK_FULL")
             .with("available_bytes", available_bytes)
             .with("reserve_bytes", reserve_bytes),
+        Rejection::SlotFull { next } => {
+            let full = of(Code::FailedPrecondition, "SLOT_FULL");
+            match next {
+                Some((start, end)) => full
+                    .with("next_slot_start_time", wire_time(*start))
+                    .with("next_slot_end_time", wire_time(*end)),
+                None => full,
+            }
+        }
+        Rejection::SplitNotReserved => of(Code::FailedPrecondition, "SPLIT_NOT_RESERVED"),
         Rejection::ClockBackwards => of(Code::InvalidArgument, "INVALID_FIELD").at("now"),
     }
+}
+
+/// A time as programs read it in metadata: RFC 3339, UTC.
+fn wire_time(time: Time) -> String {
+    jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| time.0.to_string(), |t| t.to_string())
 }
 
 /// A rejection of the engine as a status.
@@ -289,6 +305,14 @@ pub fn backup_running(operation_id: &str) -> Status {
 /// The backup directory cannot be read.
 pub fn backups_unreadable(error: &tillside_store::BackupError) -> Status {
     Refusal::new(Code::FailedPrecondition, "BACKUP_FAILED", error.to_string()).into_status()
+}
+
+/// The routings of the past cannot be read.
+pub fn routings_unreadable(error: &std::io::Error) -> Status {
+    let message = format!(
+        "the policy is good, but the routings it was to be tried on cannot be read ({error}); look at the directory routings in the data directory"
+    );
+    Refusal::new(Code::Unavailable, "STORAGE_READ_FAILED", message).into_status()
 }
 
 /// No such operation.

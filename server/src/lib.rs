@@ -28,6 +28,7 @@ pub mod promise;
 pub mod requests;
 pub mod reservation_feed;
 pub mod retention;
+pub mod routing_log;
 pub mod sequencer;
 pub mod server;
 pub mod telemetry;

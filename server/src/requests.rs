@@ -49,6 +49,7 @@ mutations! {
     UpdateCustomerRequest => "CustomerService/UpdateCustomer",
     PutOfferRequest => "OfferService/PutOffer",
     ArchiveOfferRequest => "OfferService/ArchiveOffer",
+    SetRoutingPolicyRequest => "CatalogService/SetRoutingPolicy",
     ReportOutcomesRequest => "OfferService/ReportOutcomes",
     AdjustStockRequest => "InventoryService/AdjustStock",
     SetStockCountRequest => "InventoryService/SetStockCount",

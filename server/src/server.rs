@@ -32,11 +32,14 @@ use crate::grpc::Always;
 use crate::http::{self, Pages};
 use crate::profile_reads::ColdProfiles;
 use crate::reservation_feed::ReservationFeed;
+use crate::routing_log::RoutingLog;
 use crate::sequencer::{self, SequencerOptions, SequencerThread};
 use crate::{availability, keys, retention, telemetry};
 
 /// Version of the data format on disk.
 pub const FORMAT_VERSION: u32 = tillside_store::FORMAT_VERSION;
+/// Where routings of late are kept, in the data directory.
+const ROUTINGS_DIR: &str = "routings";
 /// How often the recorder folds what calls have noted into its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -343,6 +346,9 @@ impl Opened {
             background
                 .push(folding.context("the thread that folds old records cannot be started")?);
         }
+        let (routings, noting) = RoutingLog::start(config.data_dir.join(ROUTINGS_DIR))
+            .context("the thread that keeps routings cannot be started")?;
+        background.push(noting);
         let storage = Storage {
             room: Arc::clone(&room),
             space: self.log.space_handle(),
@@ -389,6 +395,7 @@ impl Opened {
             availability,
             log,
             checking: Arc::new(Semaphore::new(1)),
+            routings,
         };
         Ok(Started {
             app,

@@ -164,6 +164,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_profiles();
     crate::promise::describe();
     crate::disk::describe();
+    crate::routing_log::describe();
     Ok(handle)
 }
 

@@ -56,6 +56,7 @@ fn catalog() -> [Command; 2] {
         country: "IT".into(),
         patience: Default::default(),
         version: Sequence(0),
+        location_terms: Default::default(),
     };
     let product = Product {
         sku: "P".into(),
@@ -106,12 +107,15 @@ fn reserve(order: &str) -> Command {
         candidates: vec![Candidate {
             store: STORE,
             distance_mm: 0,
+            method: Default::default(),
         }]
         .into_iter()
         .collect(),
         hold_ms: 60_000,
         checkout_revision: None,
         sought: None,
+        slot_start: None,
+        otherwise: Default::default(),
     })
 }
 

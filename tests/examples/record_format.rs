@@ -621,6 +621,7 @@ impl Tour {
                     line_id: i.to_string(),
                     sku: (*sku).into(),
                     quantity: pieces(*n),
+                    methods: Default::default(),
                 })
                 .collect(),
             hold_duration: Some(prost_types::Duration { seconds, nanos: 0 }),
@@ -818,6 +819,7 @@ impl Tour {
                 line_id: "1".into(),
                 sku: "000453".into(),
                 quantity: pieces(5),
+                methods: Default::default(),
             }],
             max_options: 3,
             ..Default::default()

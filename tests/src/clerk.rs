@@ -273,6 +273,7 @@ impl Clerk {
                 line_id: String::new(),
                 sku,
                 quantity: pieces(self.rng.random_range(1..=3)),
+                methods: Default::default(),
             })
             .collect();
         let anywhere = self.rng.random_bool(0.5);

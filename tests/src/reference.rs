@@ -126,6 +126,7 @@ pub fn lines(of: &Value) -> Result<Vec<v1::FulfillmentLine>> {
             thousandths: q * 1000,
             unit: 0,
         }),
+        ..Default::default()
     };
     Ok(of["lines"]
         .as_array()

@@ -86,6 +86,7 @@ pub fn order(id: &str, products: [usize; 2], hold_seconds: i64) -> v1::ReserveFu
         line_id: n.to_string(),
         sku: sku(*product),
         quantity: pieces(1),
+        methods: Default::default(),
     };
     v1::ReserveFulfillmentRequest {
         request_id: format!("reserve {id}"),

@@ -119,6 +119,7 @@ impl Remote {
                     line_id: sku.to_string(),
                     sku: self.sku(*sku),
                     quantity: pieces(*n),
+                    methods: Default::default(),
                 };
                 let near = v1::Place {
                     place: Some(v1::place::Place::StoreId(self.store(0))),

@@ -156,6 +156,7 @@ impl Shop {
             line_id: line_id.into(),
             sku: sku.into(),
             quantity: pieces(n),
+            ..Default::default()
         };
         let mut lines = vec![line("coffee", "COFFEE", coffees)];
         if teas > 0 {

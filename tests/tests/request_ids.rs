@@ -85,6 +85,7 @@ fn reserve(request_id: &str, order: &str) -> Call {
             line_id: "1".into(),
             sku: "HELD".into(),
             quantity: pieces(1),
+            methods: Default::default(),
         }],
         ..Default::default()
     })

@@ -91,6 +91,7 @@ fn reserve_request(request_id: &str, order_id: &str, n: i64) -> v1::ReserveFulfi
             line_id: "1".into(),
             sku: "0042".into(),
             quantity: pieces(n),
+            methods: Default::default(),
         }],
         hold_duration: Some(prost_types::Duration {
             seconds: 900,

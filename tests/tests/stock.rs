@@ -135,6 +135,7 @@ impl Shop {
                 line_id: "1".into(),
                 sku: sku.into(),
                 quantity: pieces(n),
+                ..Default::default()
             }],
             hold_duration: Some(prost_types::Duration {
                 seconds: 900,

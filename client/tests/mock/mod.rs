@@ -303,6 +303,20 @@ impl v1::catalog_service_server::CatalogService for Mock {
         }))
     }
 
+    async fn get_routing_policy(
+        &self,
+        _request: Request<v1::GetRoutingPolicyRequest>,
+    ) -> Result<Response<v1::RoutingPolicy>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn set_routing_policy(
+        &self,
+        _request: Request<v1::SetRoutingPolicyRequest>,
+    ) -> Result<Response<v1::SetRoutingPolicyResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_store(
         &self,
         _request: Request<v1::GetStoreRequest>,

@@ -41,6 +41,7 @@ impl BasketItem {
                 thousandths: self.thousandths,
                 unit: 0,
             }),
+            methods: Default::default(),
         }
     }
 }

@@ -52,6 +52,7 @@ impl Basket {
                 thousandths: *quantity,
                 unit: v1::Unit::Ea.into(),
             }),
+            methods: Default::default(),
         };
         v1::ReserveFulfillmentRequest {
             request_id: self.request_id.clone(),

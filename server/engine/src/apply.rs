@@ -28,6 +28,7 @@ use crate::offer::{Offer, OutcomeType};
 use crate::order_index::OrderIndex;
 use crate::profile::Purchase;
 use crate::reservation::{Reservation, ReservationState};
+use crate::routing_policy::RoutingPolicy;
 use crate::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, StoreRef};
 use crate::state::{State, lock, read, write};
 use crate::units::Time;
@@ -71,6 +72,8 @@ pub struct Touched {
     pub facts: FxHashSet<FactKey>,
     /// Levels whose answer changed while their row did not: what is kept back, or what is on its way.
     pub shown: Vec<CellKey>,
+    /// The routing policy.
+    pub routing_policy: bool,
     /// What the command at hand does to levels.
     levels: LevelChanges,
 }
@@ -96,6 +99,7 @@ impl Touched {
         self.deliveries.clear();
         self.facts.clear();
         self.shown.clear();
+        self.routing_policy = false;
     }
 }
 
@@ -301,6 +305,13 @@ fn apply_one(state: &State, event: &Event, ctx: &Ctx, touched: &mut Touched) {
                 .or_default()
                 .take(*number, ctx.now);
             touched.facts.insert(FactKey::Source(Arc::clone(source)));
+        }
+        Event::RoutingPolicySet { policy } => {
+            state.routing_policy.set(RoutingPolicy {
+                version: ctx.seq,
+                ..RoutingPolicy::clone(policy)
+            });
+            touched.routing_policy = true;
         }
     }
 }
@@ -577,6 +588,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
     let old = state.reservation(id);
     if let Some(old) = &old {
         book(old, -1, touched);
+        state.held_slots.count(old, false);
     } else {
         state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
         let superseded = state.orders.insert(Arc::clone(&new.order_id), id);
@@ -585,6 +597,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
         }
     }
     book(&new, 1, touched);
+    state.held_slots.count(&new, true);
     let (before, after) = (old.as_ref().and_then(|r| r.timer()), new.timer());
     if before != after {
         let mut timers = lock(&state.timers);
@@ -640,7 +653,9 @@ impl State {
         timers.clear();
         let mut of_orders: Vec<(Arc<str>, ReservationId)> = Vec::new();
         let mut index = OrderIndex::default();
+        self.held_slots.clear();
         for entry in &self.reservations {
+            self.held_slots.count(&entry, true);
             timers.extend(entry.timer());
             index.put(None, &entry);
             of_orders.push((Arc::clone(&entry.order_id), entry.id));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use geo::Point;
-use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, civil, tz::TimeZone};
 
 use crate::ids::Sequence;
+use crate::location_terms::LocationTerms;
 use crate::units::{Money, Time, Unit};
 
 /// Dense number of a category path.
@@ -71,6 +72,8 @@ pub struct Store {
     pub travel_zone: Arc<str>,
     /// Sequence of the last change.
     pub version: Sequence,
+    /// What it does for orders.
+    pub location_terms: Arc<LocationTerms>,
 }
 
 impl Store {
@@ -96,36 +99,8 @@ impl Store {
         self.time_zone.iana_name().unwrap_or("UTC")
     }
 
-    /// The opening interval `now` lies in, or the next one within eight days. `Some(None)`: always open; `None`: never.
-    /// Local times that a change to summer time skips are read after the gap, repeated ones the first time.
-    pub fn next_opening(&self, now: Time) -> Option<Option<(Time, Time)>> {
-        if self.opening.is_empty() {
-            return Some(None);
-        }
-        let today = Timestamp::from_millisecond(now.0)
-            .ok()?
-            .to_zoned(self.time_zone.clone())
-            .date();
-        let mut best: Option<(Time, Time)> = None;
-        // Yesterday's interval may reach past midnight; eight days cover every weekly pattern.
-        for offset in -1..=8 {
-            let day = today.checked_add(jiff::Span::new().days(offset)).ok()?;
-            let iso = day.weekday().to_monday_one_offset() as u8;
-            for interval in self.opening.iter().filter(|i| i.iso_day == iso) {
-                let open = self.instant(day, interval.open_minute)?;
-                let close = self.instant(day, interval.close_minute)?;
-                if close > now && open < close && best.is_none_or(|(b, _)| open < b) {
-                    best = Some((open, close));
-                }
-            }
-            if best.is_some() && offset >= 0 {
-                break;
-            }
-        }
-        best.map(Some)
-    }
-
-    fn instant(&self, day: civil::Date, minute: u16) -> Option<Time> {
+    /// Minutes after a local midnight as an instant.
+    pub(crate) fn instant(&self, day: civil::Date, minute: u16) -> Option<Time> {
         let local = day
             .to_datetime(civil::Time::midnight())
             .checked_add(SignedDuration::from_mins(i64::from(minute)))
@@ -169,6 +144,7 @@ pub const CATEGORY_SEPARATOR: &str = " > ";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
 
     fn store(zone: &str, opening: &[(u8, u16, u16)]) -> Store {
         Store {
@@ -191,6 +167,7 @@ mod tests {
             patience: Patience::default(),
             travel_zone: "".into(),
             version: Sequence(1),
+            location_terms: Arc::default(),
         }
     }
 

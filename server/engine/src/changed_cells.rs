@@ -73,6 +73,7 @@ pub fn changed_cells(event: &Event, state: &State, note: &mut impl FnMut(Changed
         | Event::OutcomeReported { .. }
         | Event::Received { .. }
         | Event::ReservationForgotten { .. }
+        | Event::RoutingPolicySet { .. }
         | Event::CheckoutPut { .. }
         | Event::RequestAnswered { .. }
         | Event::RequestsForgotten { .. }

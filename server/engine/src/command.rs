@@ -9,10 +9,12 @@ use crate::barcode::Embedded;
 use crate::catalog::{Product, Store};
 use crate::customer::{Consent, Contacts, KnownIdentifier};
 use crate::ids::{BusinessKey, IdentifierHash, ReservationId, SkuId, StoreId};
+use crate::location_terms::Method;
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::order::Sought;
 use crate::order_command::OrderCommand;
 use crate::reservation::CheckoutResult;
+use crate::routing_policy::RoutingPolicy;
 use crate::sale::SaleKind;
 use crate::state::State;
 use crate::stock::MoveReason;
@@ -57,6 +59,8 @@ pub enum Command {
     },
     /// Take an event of another system.
     Ingest(Box<Ingest>),
+    /// Replace the routing policy.
+    SetRoutingPolicy(Box<PolicyChange>),
     /// A timer is due (made by the sequencer only).
     Timer(Timer),
     /// A step of an order after its hold.
@@ -314,6 +318,8 @@ pub struct Candidate {
     pub store: StoreId,
     /// Its distance in millimetres.
     pub distance_mm: u64,
+    /// How it reaches the shopper from there.
+    pub method: Method,
 }
 
 /// A hold to make.
@@ -331,6 +337,33 @@ pub struct Reserve {
     pub checkout_revision: Option<i64>,
     /// Where the candidates were looked for; `None`: not known, and no other store can be found later.
     pub sought: Option<Sought>,
+    /// The pickup slot that begins then, and no other. `None`: the first one with room.
+    pub slot_start: Option<Time>,
+    /// What to say where there is no candidate.
+    pub otherwise: Otherwise,
+}
+
+/// Why there is no candidate for a hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Nobody has everything.
+    #[default]
+    NoStock,
+    /// Somebody has, and no room in any slot.
+    SlotsFull,
+    /// Only several places together have everything.
+    SplitOnly,
+}
+
+/// A new routing policy.
+#[derive(Clone, Debug)]
+pub struct PolicyChange {
+    /// All of it; the version is ignored.
+    pub policy: RoutingPolicy,
+    /// The version the change is based on.
+    pub etag: Option<u64>,
+    /// Check only.
+    pub validate_only: bool,
 }
 
 /// A timer of the engine.

@@ -11,6 +11,7 @@ mod offers;
 mod orders;
 mod pick_exceptions;
 mod reservations;
+mod routing_policy;
 mod stock;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub fn decide(state: &State, rules: &Rules, command: &Command, ctx: &Ctx) -> Dec
             checkout_id,
             result,
         } => reservations::close_checkout(state, rules, checkout_id, *result, ctx),
+        Command::SetRoutingPolicy(change) => routing_policy::set(state, change, ctx),
         Command::Ingest(ingest) => ingest::take(state, rules, ingest, ctx),
         Command::Timer(Timer::Reservation(id)) => Ok(orders::due(state, *id, ctx)),
         Command::Timer(Timer::EndedReservation(id)) => Ok(reservations::forget(state, *id, ctx)),

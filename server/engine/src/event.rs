@@ -14,6 +14,7 @@ use crate::ids::{
 use crate::inbound::Delivery;
 use crate::offer::{OfferTerms, OutcomeType};
 use crate::reservation::{Checkout, Reservation};
+use crate::routing_policy::RoutingPolicy;
 use crate::sale::Sale;
 use crate::stock::MoveReason;
 use crate::units::Time;
@@ -206,5 +207,10 @@ pub enum Event {
         source: Arc<str>,
         /// Its number.
         number: u64,
+    },
+    /// The routing policy was replaced.
+    RoutingPolicySet {
+        /// All of it.
+        policy: Arc<RoutingPolicy>,
     },
 }

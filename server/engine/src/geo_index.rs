@@ -7,6 +7,7 @@ use geo::Point;
 
 use crate::catalog::{Store, StoreState};
 use crate::ids::StoreId;
+use crate::location_terms::Method;
 use crate::nearest::CellLists;
 
 /// Mean earth radius in kilometres (IUGG R1 = (2a + b) / 3 of GRS 80).
@@ -85,8 +86,8 @@ pub struct StoreIndex {
     lists: Arc<CellLists>,
     /// A bit for each store, by number.
     all: Box<[u64]>,
-    /// Those of them that are neither paused nor closed.
-    open: Box<[u64]>,
+    /// Those of them that are neither paused nor closed and serve so, by method.
+    serving: [Box<[u64]>; 4],
 }
 
 /// A store and how far it is.
@@ -118,15 +119,15 @@ impl StoreIndex {
             }
             bits
         };
-        let (all, open) = (
-            bits(&|_| true),
-            bits(&|store| store.state == StoreState::Open),
-        );
+        let all = bits(&|_| true);
+        let serving = Method::ALL.map(|method| {
+            bits(&|store| store.state == StoreState::Open && store.location_terms.serves(method))
+        });
         StoreIndex {
             entries,
             lists,
             all,
-            open,
+            serving,
         }
     }
 
@@ -159,9 +160,9 @@ impl StoreIndex {
         &self.all
     }
 
-    /// Stores that are neither paused nor closed for good, likewise.
-    pub fn open(&self) -> &[u64] {
-        &self.open
+    /// Stores that are neither paused nor closed for good and serve online orders so, likewise.
+    pub fn serving(&self, method: Method) -> &[u64] {
+        &self.serving[method as usize]
     }
 
     /// A store.
@@ -244,6 +245,7 @@ pub(crate) mod tests {
             country: "".into(),
             patience: Default::default(),
             version: crate::ids::Sequence(1),
+            location_terms: Arc::default(),
         };
         (StoreId(id), Arc::new(store))
     }

@@ -10,8 +10,9 @@ use std::ops::Bound;
 use rustc_hash::FxBuildHasher;
 
 use crate::command::Timer;
-use crate::ids::{CellKey, SkuId};
+use crate::ids::{CellKey, ReservationId, SkuId, StoreId};
 use crate::inbound::Incoming;
+use crate::pickup_slots::Slot;
 use crate::reservation::ReservationState;
 use crate::state::{State, lock, read};
 use crate::units::Time;
@@ -71,6 +72,7 @@ pub fn look(state: &State, before: Option<&Findings>) -> Findings {
     held_stock_is_in_the_levels(state, &mut found);
     every_reservation_has_its_timer(state, &mut found);
     reservations_are_found_by_store_and_order(state, &mut found);
+    slots_are_held_by_reservations(state, &mut found);
     indexes_point_to_what_exists(state, &mut found);
     what_is_on_its_way_is_indexed(state, &mut found);
     if let Some(before) = before {
@@ -227,6 +229,59 @@ fn reservations_are_found_by_store_and_order(state: &State, found: &mut Findings
             "index of reservations: {reservations}, {by_store} by store, {} orders and {earlier} before their latest",
             state.orders.len()
         ));
+    }
+}
+
+/// What is counted of slots is what the reservations hold; and none was given room that was not there when it was made. So
+/// no slot holds more than it takes, unless it takes less since.
+fn slots_are_held_by_reservations(state: &State, found: &mut Findings) {
+    let mut holders: Vec<_> = (state.reservations.iter())
+        .filter_map(|r| r.held_slot().map(|slot| (r.store, slot, r.id)))
+        .collect();
+    holders.sort_unstable_by_key(|(store, slot, id)| (*store, slot.start, *id));
+    let mut counted: Vec<(StoreId, Time, u32)> = Vec::new();
+    for (store, slot, _) in &holders {
+        match counted.last_mut() {
+            Some((s, start, held)) if (*s, *start) == (*store, slot.start) => *held += 1,
+            _ => counted.push((*store, slot.start, 1)),
+        }
+    }
+    let mut expected: BTreeMap<(StoreId, Time), u32> = counted
+        .into_iter()
+        .map(|(store, start, held)| ((store, start), held))
+        .collect();
+    for (store, start, held) in state.held_slots.all() {
+        let holding = expected.remove(&(store, start)).unwrap_or(0);
+        if held != holding {
+            found.push(format!(
+                "slot of {store:?} at {}: {held} are counted, {holding} reservations hold it",
+                start.0
+            ));
+        }
+    }
+    for ((store, start), holding) in expected {
+        found.push(format!(
+            "slot of {store:?} at {}: none is counted, {holding} reservations hold it",
+            start.0
+        ));
+    }
+    for (at, (store, slot, id)) in holders.iter().enumerate() {
+        // Neighbours in the list begin in the same slot; all that hold its beginning are among them.
+        let in_slot = |other: &&(StoreId, Slot, ReservationId)| {
+            other.0 == *store && (slot.start..slot.end).contains(&other.1.start)
+        };
+        let first = holders[..at].partition_point(|o| (o.0, o.1.start) < (*store, slot.start));
+        let earlier = holders[first..]
+            .iter()
+            .take_while(in_slot)
+            .filter(|other| other.2 <= *id)
+            .count();
+        if earlier > slot.capacity as usize {
+            found.push(format!(
+                "{id}: is number {earlier} in the slot of {store:?} at {:?}, which took {}",
+                slot.start, slot.capacity
+            ));
+        }
     }
 }
 

@@ -83,7 +83,8 @@ pub fn movements(event: &Event, book: &mut impl FnMut(Movement)) {
         | Event::FactsPut { .. }
         | Event::BuffersSwept
         | Event::PickChecked { .. }
-        | Event::SourceAdvanced { .. } => {}
+        | Event::SourceAdvanced { .. }
+        | Event::RoutingPolicySet { .. } => {}
     }
 }
 

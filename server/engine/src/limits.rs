@@ -97,3 +97,29 @@ pub const SOURCES_MAX: usize = 100_000;
 pub const SWEEP_LEVELS_MAX: usize = 50_000;
 /// Products looked at in one such step.
 pub const SWEEP_PRODUCTS_MAX: usize = 20_000;
+/// Days that pickup windows are looked for: longer than any closure a shopper waits for, and stocktaking ends.
+pub const PICKUP_HORIZON_DAYS: i64 = 60;
+/// Slots looked at for one with room: two weeks of the shortest ones.
+pub const SLOTS_LOOKED_AT_MAX: usize = 4096;
+/// Slots of one answer.
+pub const SLOTS_PER_PAGE_MAX: usize = 500;
+/// Days of a store that are unlike their weekday: some years of holidays.
+pub const SPECIAL_DAYS_MAX: usize = 128;
+/// Capabilities of a place, and its carriers.
+pub const CAPABILITIES_MAX: usize = 32;
+/// Minutes to prepare an order: a month of opening hours.
+pub const PREPARATION_MINUTES_MAX: u32 = 30 * 1440;
+/// Length of a pickup slot, minutes.
+pub const SLOT_MINUTES_MIN: u16 = 5;
+/// A day.
+pub const SLOT_MINUTES_MAX: u16 = 1440;
+/// Pickups of one slot.
+pub const SLOT_CAPACITY_MAX: u32 = 100_000;
+/// Rules of a routing policy: each is asked of every basket.
+pub const ROUTING_RULES_MAX: usize = 200;
+/// Regions or carriers of a rule.
+pub const RULE_VALUES_MAX: usize = 200;
+/// Parts of a split order.
+pub const SPLIT_PARTS_MAX: u32 = 8;
+/// Minutes from ready to delivered, and until asking again: sixty days.
+pub const ROUTING_MINUTES_MAX: u32 = 60 * 1440;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::stock::CountRefused;
+use crate::units::Time;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -169,9 +170,28 @@ pub enum Rejection {
         /// What is kept free.
         reserve_bytes: u64,
     },
+    /// No room in the pickup slot, or in any.
+    #[error("{}", slot_full(.next.is_some()))]
+    SlotFull {
+        /// The next one with room, at the store that was asked for or the nearest that has the goods.
+        next: Option<(Time, Time)>,
+    },
+    /// Only several places together have everything.
+    #[error(
+        "only several places together have all lines; reserve their parts as orders of their own (PlanFulfillment names them)"
+    )]
+    SplitNotReserved,
     /// The simulated clock cannot go back.
     #[error("now is before the server's clock; a clock never goes backwards")]
     ClockBackwards,
+}
+
+fn slot_full(another: bool) -> &'static str {
+    if another {
+        "the pickup slot is full; take the next one with room (next_slot_start_time), or ask ListPickupSlots"
+    } else {
+        "every pickup slot is full; take another store or another method"
+    }
 }
 
 fn count_refused(refused: &CountRefused) -> &'static str {

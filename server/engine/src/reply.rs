@@ -8,6 +8,7 @@ use crate::ids::{CustomerId, Sequence, SkuId, StoreId};
 use crate::inbound::Delivery;
 use crate::offer::Offer;
 use crate::reservation::{CheckoutResult, Reservation};
+use crate::routing_policy::RoutingPolicy;
 use crate::stock::{Beside, StockLevel};
 use crate::units::Time;
 
@@ -94,6 +95,8 @@ pub enum Reply {
         /// Stores that have all that the failing store held, best first.
         alternatives: Vec<Alternative>,
     },
+    /// The routing policy.
+    RoutingPolicy(Arc<RoutingPolicy>),
 }
 
 /// Another store that has all of an order.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::command::Timer;
 use crate::ids::{ReservationId, Sequence, SkuId, StoreId};
 use crate::limits::ENDED_RESERVATION_MS;
+use crate::location_terms::Method;
 use crate::order::{Handling, PickProblem, Sought};
+use crate::pickup_slots::Slot;
 use crate::units::Time;
 
 /// Where a reservation stands. Each transition has one way:
@@ -155,9 +157,19 @@ pub struct Reservation {
     pub sought: Option<Sought>,
     /// How far it is beyond its stock.
     pub handling: Handling,
+    /// How it reaches the customer.
+    pub method: Method,
+    /// The slot it was given; [`Self::window`] says the same span. `None`: the store has none, or nothing is picked up.
+    pub slot: Option<Slot>,
 }
 
 impl Reservation {
+    /// The slot it occupies: as long as somebody may come in it. Goods that only wait to be put back need none.
+    pub fn held_slot(&self) -> Option<Slot> {
+        let comes = self.holds_stock() && self.state != ReservationState::NeedsPutBack;
+        self.slot.filter(|_| comes)
+    }
+
     /// The state a reader sees at `now`: a hold is expired from the very instant, before any timer says so.
     pub fn state_at(&self, now: Time) -> ReservationState {
         match self.state {

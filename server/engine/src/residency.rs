@@ -102,7 +102,8 @@ pub fn needed(state: &State, command: &Command) -> Needed {
         | Command::ScheduleInbound(_)
         | Command::ReceiveInbound(_)
         | Command::CancelInbound { .. }
-        | Command::PutFacts(_) => Needed::new(),
+        | Command::PutFacts(_)
+        | Command::SetRoutingPolicy(_) => Needed::new(),
     }
 }
 

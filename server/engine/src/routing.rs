@@ -14,8 +14,12 @@ use crate::command::WantedLine;
 use crate::geo_index::{Near, Spot, StoreIndex};
 use crate::ids::{SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
+use crate::location_terms::{LocationKind, Method};
 use crate::nearest::{Candidates, nearest};
+use crate::pickup_hours::Ready;
+use crate::pickup_slots::Pickup;
 use crate::reservation::{Reservation, ReservationState};
+use crate::routing_policy::Rules;
 use crate::state::State;
 use crate::units::Time;
 
@@ -40,6 +44,17 @@ pub struct PlanQuery<'a> {
     pub credit: Option<&'a Reservation>,
     /// Only stores of this travel zone, and those that can be reached from everywhere.
     pub travel_zone: Option<&'a str>,
+    /// How it is to reach the shopper; the default is pickup, without rules.
+    pub by: By<'a>,
+}
+
+/// A method, and the rules that its places have to keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct By<'a> {
+    /// The method.
+    pub method: Method,
+    /// The rules that apply to the basket.
+    pub rules: Option<&'a Rules<'a>>,
 }
 
 impl PlanQuery<'_> {
@@ -71,8 +86,15 @@ pub struct PlanOption {
     pub store: StoreId,
     /// Its distance.
     pub distance_mm: u64,
-    /// The opening interval to pick up in; `None`: always open.
-    pub window: Option<(Time, Time)>,
+    /// When it is ready: the window to pick it up in, and the slot.
+    pub pickup: Pickup,
+}
+
+impl PlanOption {
+    /// The window to pick up in; `None`: any time.
+    pub fn window(&self) -> Option<(Time, Time)> {
+        self.pickup.window.map(|window| window.span())
+    }
 }
 
 /// A store that has a part.
@@ -101,6 +123,12 @@ pub enum StoreRejection {
     NotOpenNow,
     /// In another travel zone than the shopper.
     OtherTravelZone,
+    /// It does not serve online orders so.
+    NotServing,
+    /// A rule of the routing policy forbids it.
+    RuleForbids,
+    /// Every pickup slot of its is taken.
+    SlotsFull,
 }
 
 /// The answer.
@@ -185,6 +213,16 @@ fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
     if !query.reaches(store) {
         return Err(StoreRejection::OtherTravelZone);
     }
+    if !store.location_terms.serves(query.by.method) {
+        return Err(StoreRejection::NotServing);
+    }
+    if query
+        .by
+        .rules
+        .is_some_and(|rules| rules.broken_by(store).is_some())
+    {
+        return Err(StoreRejection::RuleForbids);
+    }
     if !query.require_open_now {
         return Ok(());
     }
@@ -192,6 +230,15 @@ fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
         None => Err(StoreRejection::Closed),
         Some(Some((open, _))) if open > query.now => Err(StoreRejection::NotOpenNow),
         Some(_) => Ok(()),
+    }
+}
+
+/// Why a store that has everything is no option.
+fn no_window(store: &Store) -> StoreRejection {
+    if store.location_terms.slots.is_some() {
+        StoreRejection::SlotsFull
+    } else {
+        StoreRejection::Closed
     }
 }
 
@@ -207,6 +254,22 @@ impl<'a> Search<'a> {
 
     fn hold(&self) -> BasketStock<'_> {
         BasketStock::hold(&self.state.stock, &self.wanted, self.query.credit)
+    }
+
+    /// Stores that may be asked at all.
+    fn serving(&self) -> &[u64] {
+        self.index.serving(self.query.by.method)
+    }
+
+    /// Whether the rules allow a store.
+    fn allowed(&self, id: StoreId) -> bool {
+        match self.query.by.rules {
+            Some(rules) if !rules.is_empty() => {
+                let store = self.index.store(id);
+                store.is_some_and(|store| rules.broken_by(store).is_none())
+            }
+            _ => true,
+        }
     }
 
     fn find(
@@ -228,13 +291,15 @@ impl<'a> Search<'a> {
 
     fn with_all(&self, count: usize) -> SmallVec<[Near; 4]> {
         let stock = self.hold();
-        let candidates = stock.candidates(self.index.open());
+        let candidates = stock.candidates(self.serving());
         let reaches = |id| {
             let store = self.index.store(id);
             store.is_some_and(|store| self.query.reaches(store))
         };
         self.find(&candidates, self.query.limit_mm, count, |id| {
-            (self.query.travel_zone.is_none() || reaches(id)) && stock.has_all(id)
+            (self.query.travel_zone.is_none() || reaches(id))
+                && stock.has_all(id)
+                && self.allowed(id)
         })
     }
 
@@ -251,7 +316,7 @@ impl<'a> Search<'a> {
             };
         }
         let partial = self.partial();
-        let open = Candidates::from(self.index.open());
+        let open = Candidates::from(self.serving());
         let takes_orders = || self.find(&open, limit, 1, |id| self.admitted(id));
         let outcome = if !partial.is_empty() {
             PlanOutcome::Partial
@@ -297,14 +362,29 @@ impl<'a> Search<'a> {
     }
 
     fn option(&self, near: &Near) -> Option<PlanOption> {
-        let window = self.index.store(near.id)?.next_opening(self.query.now)?;
-        if self.query.require_open_now && window.is_some_and(|(open, _)| open > self.query.now) {
-            return None;
+        let (store, now) = (self.index.store(near.id)?, self.query.now);
+        if self.query.require_open_now {
+            let opening = store.next_opening(now)?;
+            if opening.is_some_and(|(open, _)| open > now) {
+                return None;
+            }
         }
+        let pickup = if self.query.by.method.ships() {
+            match store.ready(now) {
+                Ready::Never => return None,
+                Ready::AnyTime => Pickup::ANY_TIME,
+                Ready::Window(window) => Pickup {
+                    window: Some(window),
+                    slot: None,
+                },
+            }
+        } else {
+            store.first_pickup(near.id, &self.state.held_slots, now, self.query.credit)?
+        };
         Some(PlanOption {
             store: near.id,
             distance_mm: near.distance_mm,
-            window,
+            pickup,
         })
     }
 
@@ -317,8 +397,14 @@ impl<'a> Search<'a> {
     fn rejected(&self, first: Option<&PlanOption>) -> Vec<(StoreId, u64, StoreRejection)> {
         let limit = first.map_or(self.query.limit_mm, |option| option.distance_mm);
         let all = Candidates::from(self.index.all());
+        let method = self.query.by.method;
         let mut nearer = self.find(&all, limit, REJECTED_STORES_MAX, |id| {
+            // A warehouse is no store that was passed over.
             first.is_none_or(|option| option.store != id)
+                && self.index.store(id).is_some_and(|store| {
+                    let terms = &store.location_terms;
+                    terms.kind == LocationKind::Store || terms.methods.has(method)
+                })
         });
         let name = |id| self.index.store(id).map(|store| &store.store_id);
         nearer.retain(|near| {
@@ -332,10 +418,11 @@ impl<'a> Search<'a> {
             nearer.iter().map(|near| stock.has_all(near.id)).collect()
         };
         let reason = |(near, has_all): (&Near, &bool)| {
-            let reason = match admit(self.index.store(near.id)?, self.query) {
+            let store = self.index.store(near.id)?;
+            let reason = match admit(store, self.query) {
                 Err(reason) => reason,
                 // Stock that came since the options were looked for is not seen: the answer is of one moment.
-                Ok(()) if *has_all => StoreRejection::Closed,
+                Ok(()) if *has_all => no_window(store),
                 Ok(()) => StoreRejection::InsufficientStock,
             };
             Some((near.id, near.distance_mm, reason))
@@ -356,9 +443,9 @@ impl<'a> Search<'a> {
     fn parts(&self, count: usize) -> Vec<PartialStore> {
         let stock = self.hold();
         let mut parts: Vec<PartialStore> = Vec::new();
-        let bounds = stock.counts(self.index.open());
+        let bounds = stock.counts(self.serving());
         let most = bounds.iter().copied().max().unwrap_or(0);
-        let mut set: SmallVec<[u64; 64]> = SmallVec::from_elem(0, self.index.open().len());
+        let mut set: SmallVec<[u64; 64]> = SmallVec::from_elem(0, self.serving().len());
         for products in (1..=most).rev() {
             for (word, bounds) in set.iter_mut().zip(bounds.chunks(64)) {
                 *word = bounds
@@ -423,7 +510,7 @@ impl<'a> Search<'a> {
                     plan.options.push(option);
                 }
                 None => {
-                    let reason = StoreRejection::Closed;
+                    let reason = no_window(record);
                     plan.outcome = PlanOutcome::NoStock;
                     plan.rejected.push((store, near.distance_mm, reason));
                 }

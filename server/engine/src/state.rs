@@ -26,8 +26,10 @@ use crate::ids::{
 use crate::inbound::{Delivery, InboundIndex, NearTime};
 use crate::offer::{Offer, OutcomeCounts};
 use crate::order_index::OrderIndex;
+use crate::pickup_slots::HeldSlots;
 use crate::reservation::{Checkout, Reservation};
 use crate::residency::Residency;
+use crate::routing_policy::RoutingPolicy;
 use crate::sale::QuarantinedLine;
 use crate::stock::{Beside, StockLevel};
 use crate::stock_table::StockTable;
@@ -222,6 +224,10 @@ pub struct State {
     pub has_store_prices: AtomicBool,
     /// Levels that still have to be fitted to changed buffers. Not kept on disk: loading fits all.
     pub sweep: Mutex<Sweep>,
+    /// How orders are routed.
+    pub routing_policy: Published<RoutingPolicy>,
+    /// Pickup slots that reservations hold. Derived from them.
+    pub held_slots: HeldSlots,
 }
 
 impl Default for State {
@@ -265,6 +271,8 @@ impl Default for State {
             store_prices: large_table(),
             has_store_prices: AtomicBool::default(),
             sweep: Mutex::default(),
+            routing_policy: Published::default(),
+            held_slots: HeldSlots::default(),
         }
     }
 }

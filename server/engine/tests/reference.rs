@@ -173,6 +173,7 @@ impl Query {
             now,
             credit: None,
             travel_zone: None,
+            by: Default::default(),
         };
         plan(state, &query)
     }
@@ -351,6 +352,7 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                 let candidate = tillside_engine::command::Candidate {
                     store: option.store,
                     distance_mm: option.distance_mm,
+                    method: Default::default(),
                 };
                 let reply = world.ok(Command::Reserve(Reserve {
                     order_id: name.into(),
@@ -359,6 +361,8 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                     hold_ms: op["ttl_s"].as_i64().expect("seconds") * 1000,
                     checkout_revision: None,
                     sought: None,
+                    slot_start: None,
+                    otherwise: Default::default(),
                 }));
                 let Reply::Reservation(reservation) = reply else {
                     panic!("{reply:?}")

@@ -8,6 +8,7 @@ use tillside_engine::catalog::{OpeningInterval, Store, StoreState};
 use tillside_engine::command::{Command, WantedLine};
 use tillside_engine::geo_index::{distance_mm, limit_mm};
 use tillside_engine::limits::REJECTED_STORES_MAX;
+use tillside_engine::location_terms::Method;
 use tillside_engine::nearest::{Candidates, nearest};
 use tillside_engine::routing::{Plan, PlanOutcome, PlanQuery, StoreRejection, plan};
 use world::build::{count, product, store_at};
@@ -27,6 +28,7 @@ fn query<'a>(world: &World, lines: &'a [WantedLine]) -> PlanQuery<'a> {
         now: world.now,
         credit: None,
         travel_zone: None,
+        by: Default::default(),
     }
 }
 
@@ -236,10 +238,10 @@ fn stores_that_take_no_orders_are_passed_with_the_reason() {
     assert_eq!(rejected(&world, &any), closed);
     // The window to pick up in: this afternoon, now, any time.
     let hour = |h: i64| world.now.plus_ms(h * 3_600_000);
-    let windows: Vec<_> = any.options.iter().map(|o| o.window).collect();
+    let windows: Vec<_> = any.options.iter().map(|o| o.window()).collect();
     assert_eq!(
         windows,
-        [Some((hour(5), hour(9))), Some((hour(-1), hour(2))), None]
+        [Some((hour(5), hour(9))), Some((hour(0), hour(2))), None]
     );
 
     let open = plan(
@@ -511,7 +513,10 @@ fn a_plan_keeps_its_store_records_alive() {
         state: StoreState::Closed,
         ..store_at("A", 45.0, 9.0)
     }]));
-    let (origin, open) = (Point::new(9.0, 45.0), Candidates::from(index.open()));
+    let (origin, open) = (
+        Point::new(9.0, 45.0),
+        Candidates::from(index.serving(Method::Pickup)),
+    );
     let seen = nearest(&index, origin, ANYWHERE_MM, &open, 1, |_| true);
     let store = index.store(seen[0].id).expect("a store of the index");
     assert_eq!((&*store.store_id, store.state), ("A", StoreState::Open));

@@ -19,6 +19,7 @@ use tillside_engine::units::Unit;
 use tillside_proto::v1;
 
 use super::checks::{Checks, Path};
+use super::location_terms::{location_terms, wire_terms};
 use super::orders::{patience_ms, wire_duration};
 use super::values;
 
@@ -100,6 +101,11 @@ fn store(checks: &mut Checks, path: Path<'_>, store: &v1::Store) -> Store {
         },
         travel_zone: checks.optional_id(path.field("travel_zone"), &store.travel_zone),
         version: Sequence(0),
+        location_terms: Arc::new(location_terms(
+            checks,
+            path.field("terms"),
+            store.terms.as_ref(),
+        )),
     }
 }
 
@@ -188,6 +194,7 @@ pub fn wire_store(store: &Store) -> v1::Store {
         etag: store.version.0.to_string(),
         pick_acknowledge_timeout: store.patience.acknowledge_ms.map(wire_duration),
         no_show_grace: store.patience.no_show_ms.map(wire_duration),
+        terms: wire_terms(&store.location_terms),
     }
 }
 
@@ -363,6 +370,7 @@ mod tests {
             etag: "0".into(),
             pick_acknowledge_timeout: Some(wire_duration(1500)),
             no_show_grace: Some(wire_duration(90 * 86_400_000)),
+            terms: None,
         };
         let mut checks = Checks::default();
         let store = stores(&mut checks, std::slice::from_ref(&wire));

@@ -12,6 +12,7 @@ use tillside_proto::v1;
 use super::basket::Basket;
 use super::checks::{Checks, Path};
 use super::fulfillment::{self, Unknown, Wanted};
+use super::ladder::Ways;
 
 /// What a checkout wants to know about fulfilment.
 #[derive(Clone, Debug)]
@@ -82,6 +83,7 @@ pub fn plan(
                 asked.max_distance_meters,
             ),
             travel_zone,
+            ways: Ways::default(),
         },
         max_options: fulfillment::max_options(checks, path.field("max_options"), asked.max_options),
         hold_ms: asked.hold.then(|| {

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use geo::Point;
-use smallvec::SmallVec;
-use tillside_engine::command::{Candidate, WantedLine};
+use tillside_engine::command::WantedLine;
 use tillside_engine::ids::{ReservationId, SkuId, StoreId};
 use tillside_engine::limits::{
     CANDIDATES_MAX, FULFILLMENT_LINES_MAX, HOLD_MS_DEFAULT, HOLD_MS_MAX, HOLD_MS_MIN,
 };
 use tillside_engine::reject::Rejection;
 use tillside_engine::reservation::Reservation;
-use tillside_engine::routing::{Plan, PlanOption, PlanOutcome, StoreRejection};
 use tillside_engine::state::State;
 use tillside_engine::units::{ONE, Time, Unit};
 use tillside_proto::v1;
 
 use super::basket::{line_id, wanted};
-use super::catalog::{point, wire_point};
+use super::catalog::point;
 use super::checks::{Checks, Path};
+use super::ladder::Ways;
+use super::location_terms::wire_method;
 use super::orders::{add_handling, add_progress, wire_state};
 use super::values::{meters, quantity, timestamp, window};
 
@@ -42,6 +42,8 @@ pub struct Wanted {
     pub limit_mm: Option<u64>,
     /// The zone the shopper travels in; `None`: any store will do.
     pub travel_zone: Option<Arc<str>>,
+    /// How it may get there.
+    pub ways: Ways,
 }
 
 impl Wanted {
@@ -192,106 +194,6 @@ pub fn reservation_id(checks: &mut Checks, value: &str) -> Option<ReservationId>
     ReservationId::parse(value)
 }
 
-/// Stores to try, in the options' order.
-pub fn candidates(options: &[PlanOption]) -> SmallVec<[Candidate; 8]> {
-    let candidate = |o: &PlanOption| Candidate {
-        store: o.store,
-        distance_mm: o.distance_mm,
-    };
-    options.iter().take(CANDIDATES_MAX).map(candidate).collect()
-}
-
-/// A plan on the wire.
-pub fn wire_plan(
-    state: &State,
-    plan: &Plan,
-    lines: &[WantedLine],
-    sequence: u64,
-) -> v1::FulfillmentPlan {
-    let outcome = match plan.outcome {
-        PlanOutcome::Matched => v1::PlanOutcome::Matched,
-        PlanOutcome::Partial => v1::PlanOutcome::Partial,
-        PlanOutcome::NoStock => v1::PlanOutcome::NoStock,
-        PlanOutcome::NoStoreInRange => v1::PlanOutcome::NoStoreInRange,
-    };
-    let ids = || {
-        lines
-            .iter()
-            .map(|l| l.line_id.to_string())
-            .collect::<Vec<_>>()
-    };
-    let options = plan.options.iter().zip(1..).filter_map(|(option, rank)| {
-        let leg = leg(state, option, ids())?;
-        Some(v1::FulfillmentOption {
-            method: v1::FulfillmentMethod::Pickup.into(),
-            rank,
-            legs: vec![leg],
-        })
-    });
-    let partial = plan.partial.iter().map(|partial| v1::PartialOption {
-        store_id: store_id(state, partial.store),
-        distance_meters: meters(partial.distance_mm),
-        available_line_ids: partial
-            .lines
-            .iter()
-            .filter_map(|i| lines.get(*i))
-            .map(|l| l.line_id.to_string())
-            .collect(),
-        available_sku_count: i32::try_from(partial.sku_count).unwrap_or(i32::MAX),
-    });
-    let rejected = plan
-        .rejected
-        .iter()
-        .map(|(store, distance_mm, reason)| v1::RejectedStore {
-            store_id: store_id(state, *store),
-            distance_meters: meters(*distance_mm),
-            reason: rejection(*reason).into(),
-        });
-    v1::FulfillmentPlan {
-        outcome: outcome.into(),
-        options: options.collect(),
-        partial_options: partial.collect(),
-        rejected_stores: rejected.collect(),
-        snapshot_sequence: sequence,
-        degraded: false,
-    }
-}
-
-/// A leg on the wire.
-pub fn leg(
-    state: &State,
-    option: &PlanOption,
-    line_ids: Vec<String>,
-) -> Option<v1::FulfillmentLeg> {
-    let store = state.stores.get(option.store)?;
-    Some(v1::FulfillmentLeg {
-        store_id: store.store_id.to_string(),
-        store_display_name: store.display_name.to_string(),
-        distance_meters: meters(option.distance_mm),
-        pickup_window: option.window.map(window),
-        store_time_zone: store.time_zone_name().to_owned(),
-        line_ids,
-        location: Some(wire_point(store.location)),
-    })
-}
-
-fn rejection(reason: StoreRejection) -> v1::StoreRejection {
-    match reason {
-        StoreRejection::InsufficientStock => v1::StoreRejection::InsufficientStock,
-        StoreRejection::Paused => v1::StoreRejection::Paused,
-        StoreRejection::Closed => v1::StoreRejection::Closed,
-        StoreRejection::NotOpenNow => v1::StoreRejection::NotOpenNow,
-        StoreRejection::OtherTravelZone => v1::StoreRejection::OtherTravelZone,
-    }
-}
-
-fn store_id(state: &State, store: StoreId) -> String {
-    state
-        .stores
-        .get(store)
-        .map_or_else(String::new, |s| s.store_id.to_string())
-}
-
 /// A reservation as it stands at `now`: a hold is expired from the very instant.
 pub fn wire_reservation(
     state: &State,
@@ -314,6 +216,7 @@ pub fn wire_reservation(
         wire
     });
     let store = state.stores.get(reservation.store);
+    let ships = reservation.method.ships();
     let leg = v1::ReservationLeg {
         store_id: store
             .as_ref()
@@ -321,8 +224,13 @@ pub fn wire_reservation(
         state: wire_state(stands).into(),
         lines: lines.collect(),
         distance_meters: meters(reservation.distance_mm),
-        pickup_window: reservation.window.map(window),
+        pickup_window: reservation.window.filter(|_| !ships).map(window),
         store_time_zone: store.map_or_else(String::new, |s| s.time_zone_name().to_owned()),
+        method: wire_method(reservation.method).into(),
+        pickup_slot: (reservation.slot.as_ref())
+            .filter(|_| holds)
+            .map(|slot| window(slot.span())),
+        delivery_window: reservation.window.filter(|_| ships).map(window),
         ..Default::default()
     };
     let mut wire = v1::Reservation {

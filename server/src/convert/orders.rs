@@ -8,14 +8,14 @@ use tillside_engine::order::{HandoverKind, PaymentState, PickProblem, Shipment};
 use tillside_engine::order_command::{FoundLine, HandOver, PickException, Terms};
 use tillside_engine::reply::Alternative;
 use tillside_engine::reservation::{Reservation, ReservationLine, ReservationState};
-use tillside_engine::routing::PlanOption;
 use tillside_engine::state::State;
 use tillside_engine::units::{Time, Unit};
 use tillside_proto::v1;
 
+use super::catalog::wire_point;
 use super::checks::{Checks, Path};
-use super::fulfillment::leg;
-use super::values::{quantity, timestamp};
+use super::location_terms::wire_method;
+use super::values::{meters, quantity, timestamp, window};
 use crate::requests::Mutation;
 
 /// A request about one reservation.
@@ -320,15 +320,25 @@ pub fn wire_alternatives(
     let lines = short.lines.iter().filter(|l| l.held > 0 || is_reported(l));
     let line_ids: Vec<String> = lines.map(|l| l.line_id.to_string()).collect();
     let options = alternatives.iter().zip(1..).filter_map(|(found, rank)| {
-        let option = PlanOption {
-            store: found.store,
-            distance_mm: found.distance_mm,
-            window: found.window,
+        let store = state.stores.get(found.store)?;
+        let method = wire_method(short.method);
+        let pickup_window = found.window.filter(|_| !short.method.ships()).map(window);
+        let leg = v1::FulfillmentLeg {
+            store_id: store.store_id.to_string(),
+            store_display_name: store.display_name.to_string(),
+            distance_meters: meters(found.distance_mm),
+            pickup_window,
+            store_time_zone: store.time_zone_name().to_owned(),
+            line_ids: line_ids.clone(),
+            location: Some(wire_point(store.location)),
+            method: method.into(),
+            ..Default::default()
         };
         Some(v1::FulfillmentOption {
-            method: v1::FulfillmentMethod::Pickup.into(),
+            method: method.into(),
             rank,
-            legs: vec![leg(state, &option, line_ids.clone())?],
+            legs: vec![leg],
+            ..Default::default()
         })
     });
     options.collect()

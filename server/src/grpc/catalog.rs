@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use tillside_engine::command::Command;
+use tillside_engine::command::{Command, PolicyChange};
 use tillside_engine::ids::compare_external;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
+use tillside_engine::routing_policy::RoutingPolicy;
 use tillside_engine::state::Table;
+use tillside_engine::units::Time;
 use tillside_proto::v1::{self, catalog_service_server::CatalogService};
 use tonic::{Request, Response, Status};
 
@@ -16,9 +18,16 @@ use super::open;
 use crate::app::App;
 use crate::convert::catalog::{products, stores, wire_product, wire_store};
 use crate::convert::checks::{Checks, Path};
+use crate::convert::location_terms::minutes;
 use crate::convert::paging::{Page, page, token};
-use crate::convert::values::{money, quantity};
+use crate::convert::routing_policy::{policy, wire_dry_run, wire_policy};
+use crate::convert::values::{etag, money, quantity};
 use crate::errors;
+
+/// Minutes of routings that a new policy is tried on, where the caller does not say.
+const DRY_RUN_MINUTES_DEFAULT: u32 = 24 * 60;
+/// And at most: they are kept no longer.
+const DRY_RUN_MINUTES_MAX: u32 = 48 * 60;
 
 /// Handlers of `CatalogService`.
 #[derive(Debug)]
@@ -239,6 +248,80 @@ impl CatalogService for Handlers {
             products,
             next_page_token: token_after(&ids, more),
         }))
+    }
+
+    async fn get_routing_policy(
+        &self,
+        _: Request<v1::GetRoutingPolicyRequest>,
+    ) -> Result<Response<v1::RoutingPolicy>, Status> {
+        Ok(Response::new(wire_policy(
+            &self.0.state.routing_policy.get(),
+        )))
+    }
+
+    async fn set_routing_policy(
+        &self,
+        request: Request<v1::SetRoutingPolicyRequest>,
+    ) -> Result<Response<v1::SetRoutingPolicyResponse>, Status> {
+        let root = Path::ROOT;
+        let mut checks = Checks::default();
+        let (request, stamp, deadline) = open(request, &mut checks);
+        let policy = policy(&mut checks, root.field("policy"), request.policy.as_ref());
+        let etag_sent = request.policy.as_ref().map_or("", |p| p.etag.as_str());
+        let etag = etag(&mut checks, root.field("policy").field("etag"), etag_sent);
+        let minutes = minutes(
+            &mut checks,
+            root.field("dry_run_duration"),
+            request.dry_run_duration.as_ref(),
+            DRY_RUN_MINUTES_MAX,
+        );
+        checks.finish()?;
+        let validate_only = request.validate_only;
+        let change = PolicyChange {
+            policy,
+            etag,
+            validate_only,
+        };
+        let answer = self
+            .0
+            .submit(Command::SetRoutingPolicy(Box::new(change)), stamp, deadline)
+            .await?;
+        let Reply::RoutingPolicy(policy) = answer.reply else {
+            return Err(errors::defect("a routing policy was expected"));
+        };
+        let minutes = if minutes == 0 {
+            DRY_RUN_MINUTES_DEFAULT
+        } else {
+            minutes
+        };
+        let since = self.0.now().plus_ms(-i64::from(minutes) * 60_000);
+        Ok(Response::new(v1::SetRoutingPolicyResponse {
+            policy: Some(wire_policy(&policy)),
+            dry_run: match validate_only {
+                true => Some(self.0.dry_run(policy, since).await?),
+                false => None,
+            },
+        }))
+    }
+}
+
+impl App {
+    /// Ranks routings of the past under a policy, on a thread of its own.
+    async fn dry_run(
+        &self,
+        policy: Arc<RoutingPolicy>,
+        since: Time,
+    ) -> Result<v1::RoutingDryRun, Status> {
+        let (state, routings) = (Arc::clone(&self.state), self.routings.clone());
+        let run = tokio::task::spawn_blocking(move || {
+            let run = routings.dry_run(&state, &policy, since);
+            run.map(|run| wire_dry_run(&run, &policy))
+        });
+        match run.await {
+            Ok(Ok(run)) => Ok(run),
+            Ok(Err(error)) => Err(errors::routings_unreadable(&error)),
+            Err(_) => Err(errors::defect("a dry run ended with a panic")),
+        }
     }
 }
 

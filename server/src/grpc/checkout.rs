@@ -8,18 +8,18 @@ use tillside_engine::ranking::rank_offers;
 use tillside_engine::recognition::Recognition;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
-use tillside_engine::routing::{PlanQuery, plan};
 use tillside_proto::v1::{self, checkout_service_server::CheckoutService};
 use tonic::{Request, Response, Status};
 
-use super::fulfillment::Hold;
+use super::fulfillment::{Hold, Question};
 use super::open;
 use crate::app::App;
 use crate::convert::basket::basket;
 use crate::convert::checkout::{self, CheckoutPlan, wire_result};
 use crate::convert::checks::{Checks, Path};
 use crate::convert::customer::view;
-use crate::convert::fulfillment::{store, wire_plan, wire_reservation};
+use crate::convert::fulfillment::{store, wire_reservation};
+use crate::convert::ladder::wire_ladder;
 use crate::convert::offer::{OFFERS_DEFAULT, OFFERS_MAX, wire_decision};
 use crate::convert::profile::{View, recognition};
 use crate::convert::values::channel;
@@ -120,6 +120,7 @@ impl CheckoutService for Handlers {
                     .hold_ms
                     .unwrap_or(tillside_engine::limits::HOLD_MS_DEFAULT),
                 checkout_revision: Some(request.revision),
+                slot_start: None,
             };
             app.note_hold(&mut answer, app.hold(&hold, stamp, deadline).await)?;
         }
@@ -192,20 +193,19 @@ impl App {
             .map(|id| *id)
             .and_then(|id| self.state.reservation(id));
         let sequence = self.state.snapshot_sequence();
-        let query = PlanQuery {
-            origin: wanted.wanted.origin,
-            lines,
-            limit_mm: wanted.wanted.limit_mm(),
+        let question = Question {
+            wanted: &wanted.wanted,
             max_options: wanted.max_options,
             require_open_now: false,
             only_store: None,
-            now: self.now(),
             credit: own.as_deref(),
-            travel_zone: wanted.wanted.travel_zone.as_deref(),
+            explain: true,
         };
-        Some(wire_plan(
+        let (ladder, policy) = self.ladder(&question);
+        Some(wire_ladder(
             &self.state,
-            &plan(&self.state, &query),
+            &ladder,
+            &policy,
             lines,
             sequence.0,
         ))
@@ -239,6 +239,7 @@ impl App {
             Err(SubmitError::Rejected(
                 rejection @ (Rejection::InsufficientStock
                 | Rejection::Contended
+                | Rejection::SlotFull { .. }
                 | Rejection::OrderConfirmed { .. }),
             )) => {
                 answer.hold_problem = Some(errors::refusal(&rejection).into_problem());

@@ -6,14 +6,21 @@ use std::time::Instant;
 
 use futures_util::Stream;
 use geo::Point;
-use tillside_engine::command::{Command, Reserve, WantedLine};
+use smallvec::SmallVec;
+use tillside_engine::command::{Candidate, Command, Otherwise, Reserve, WantedLine};
+use tillside_engine::fulfillment_ladder::{Ladder, LadderQuery, ladder};
 use tillside_engine::ids::StoreId;
-use tillside_engine::limits::CANDIDATES_MAX;
+use tillside_engine::limits::{CANDIDATES_MAX, SLOTS_PER_PAGE_MAX};
+use tillside_engine::location_terms::{Method, Methods};
 use tillside_engine::order::Sought;
 use tillside_engine::order_command::OrderStep;
+use tillside_engine::pickup_slots::Slot;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
-use tillside_engine::routing::{PlanOption, PlanQuery, options, plan};
+use tillside_engine::reservation::Reservation;
+use tillside_engine::routing::PlanQuery;
+use tillside_engine::routing_policy::RoutingPolicy;
+use tillside_engine::units::Time;
 use tillside_proto::v1::{self, fulfillment_service_server::FulfillmentService};
 use tonic::{Request, Response, Status};
 
@@ -22,16 +29,20 @@ use super::reservation_lists::Watcher;
 use crate::app::App;
 use crate::convert::checks::{Checks, Path};
 use crate::convert::fulfillment::{
-    Wanted, candidates, hold_ms, limit_mm, lines, max_options, place, reservation_id, store,
-    travel_zone, wire_plan, wire_reservation,
+    Wanted, hold_ms, limit_mm, lines, max_options, place, reservation_id, store, travel_zone,
+    wire_reservation,
 };
+use crate::convert::ladder::{Ways, candidates, otherwise, ways, wire_ladder};
 use crate::convert::orders::{shipment, terms};
+use crate::convert::values::{timestamp, window};
 use crate::errors;
 use crate::gate::Gate;
 use crate::sequencer::{Answer, RequestStamp, SubmitError};
 
 /// How often a reservation is planned where every candidate is taken between plan and decision.
 const ATTEMPTS_MAX: usize = 3;
+/// Slots of a page where the caller does not say.
+const SLOTS_DEFAULT: usize = 50;
 
 /// Handlers of `FulfillmentService`.
 #[derive(Debug)]
@@ -49,6 +60,21 @@ pub(super) struct Hold<'a> {
     pub(super) hold_ms: i64,
     /// Set for a checkout.
     pub(super) checkout_revision: Option<i64>,
+    /// The pickup slot that was asked for.
+    pub(super) slot_start: Option<Time>,
+}
+
+/// A question to the ladder.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) max_options: usize,
+    pub(super) require_open_now: bool,
+    pub(super) only_store: Option<StoreId>,
+    /// The order's own hold.
+    pub(super) credit: Option<&'a Reservation>,
+    /// Also what explains the answer.
+    pub(super) explain: bool,
 }
 
 impl App {
@@ -62,20 +88,19 @@ impl App {
         // Without a candidate the command goes all the same: the sequencer answers a retry before it looks at the
         // command, also where the first try is still on its way, and gives an earlier revision's hold back.
         for _ in 0..ATTEMPTS_MAX {
+            let (candidates, otherwise) = self.candidates_of(hold);
             let reserve = Reserve {
                 order_id: Arc::clone(&hold.order_id),
                 lines: hold.wanted.lines.clone(),
-                candidates: if hold.wanted.lines.is_empty() {
-                    Default::default()
-                } else {
-                    candidates(&self.options_of(hold))
-                },
+                candidates,
                 hold_ms: hold.hold_ms,
                 checkout_revision: hold.checkout_revision,
                 sought: Some(Sought {
                     origin: hold.wanted.origin,
                     limit_mm: hold.wanted.limit_mm(),
                 }),
+                slot_start: hold.slot_start,
+                otherwise,
             };
             match self
                 .submit(Command::Reserve(reserve), stamp, deadline)
@@ -88,7 +113,11 @@ impl App {
         Err(Rejection::Contended.into())
     }
 
-    fn options_of(&self, hold: &Hold<'_>) -> Vec<PlanOption> {
+    /// Places to try, and what to say where there is none.
+    fn candidates_of(&self, hold: &Hold<'_>) -> (SmallVec<[Candidate; 8]>, Otherwise) {
+        if hold.wanted.lines.is_empty() {
+            return Default::default();
+        }
         // What the order holds now is its own: a shopper is never blocked by it.
         let own = self
             .state
@@ -96,23 +125,63 @@ impl App {
             .get(&hold.order_id)
             .map(|id| *id)
             .and_then(|id| self.state.reservation(id));
-        let query = PlanQuery {
-            origin: hold.wanted.origin,
-            lines: &hold.wanted.lines,
-            limit_mm: hold.wanted.limit_mm(),
+        let question = Question {
+            wanted: hold.wanted,
             max_options: CANDIDATES_MAX,
             require_open_now: hold.require_open_now,
             only_store: hold.only_store,
-            now: self.now(),
             credit: own.as_deref(),
-            travel_zone: hold.wanted.travel_zone.as_deref(),
+            explain: false,
         };
-        let mut options = options(&self.state, &query);
+        let mut found = candidates(&self.ladder(&question).0);
         // A named store is taken whatever its distance, unless the caller gave a limit as well.
         if let (Some(_), Some(limit)) = (hold.only_store, hold.wanted.limit_mm) {
-            options.retain(|option| option.distance_mm <= limit);
+            found.retain(|c| c.method.ships() || c.distance_mm <= limit);
         }
-        options
+        if !found.is_empty() {
+            return (found, Otherwise::NoStock);
+        }
+        let explained = Question {
+            max_options: 1,
+            explain: true,
+            ..question
+        };
+        (found, otherwise(&self.ladder(&explained).0))
+    }
+
+    /// Goes down the ladder, and keeps what it found aside, for judging other policies.
+    pub(super) fn ladder(&self, question: &Question<'_>) -> (Ladder, Arc<RoutingPolicy>) {
+        let policy = self.state.routing_policy.get();
+        let Wanted {
+            lines,
+            ways,
+            origin,
+            ..
+        } = question.wanted;
+        let now = self.now();
+        let query = LadderQuery {
+            plan: PlanQuery {
+                origin: *origin,
+                lines,
+                limit_mm: question.wanted.limit_mm(),
+                max_options: question.max_options,
+                require_open_now: question.require_open_now,
+                only_store: question.only_store,
+                now,
+                credit: question.credit,
+                travel_zone: question.wanted.travel_zone.as_deref(),
+                by: Default::default(),
+            },
+            methods: ways.methods,
+            line_methods: &ways.by_line,
+            destination_point: ways.destination_point,
+            destination: ways.destination.as_ref(),
+            policy: &policy,
+            explain: question.explain,
+        };
+        let ladder = ladder(&self.state, &query);
+        self.routings.note(&query, &ladder);
+        (ladder, policy)
     }
 
     pub(super) fn reservation_of(
@@ -171,6 +240,12 @@ impl FulfillmentService for Handlers {
             request.max_distance_meters,
         );
         let max_options = max_options(&mut checks, root.field("max_options"), request.max_options);
+        let ways = ways(
+            &mut checks,
+            &request.methods,
+            &request.lines,
+            request.ship_to.as_ref(),
+        );
         checks.finish()?;
         if let Some(unknown) = unknown {
             return Err(errors::rejected(&unknown));
@@ -180,22 +255,22 @@ impl FulfillmentService for Handlers {
             lines,
             limit_mm: limit,
             travel_zone,
+            ways,
         };
         let sequence = app.state.snapshot_sequence();
-        let query = PlanQuery {
-            origin: wanted.origin,
-            lines: &wanted.lines,
-            limit_mm: wanted.limit_mm(),
+        let question = Question {
+            wanted: &wanted,
             max_options,
             require_open_now: request.require_open_now,
             only_store: None,
-            now: app.now(),
             credit: None,
-            travel_zone: wanted.travel_zone.as_deref(),
+            explain: true,
         };
-        Ok(Response::new(wire_plan(
+        let (ladder, policy) = app.ladder(&question);
+        Ok(Response::new(wire_ladder(
             &app.state,
-            &plan(&app.state, &query),
+            &ladder,
+            &policy,
             &wanted.lines,
             sequence.0,
         )))
@@ -252,6 +327,33 @@ impl FulfillmentService for Handlers {
             root.field("hold_duration"),
             request.hold_duration.as_ref(),
         );
+        let ways = ways(
+            &mut checks,
+            &request.methods,
+            &request.lines,
+            request.ship_to.as_ref(),
+        );
+        let slot_path = root.field("pickup_slot_start_time");
+        let slot_start = checks.optional_time(slot_path, request.pickup_slot_start_time.as_ref());
+        checks.require(
+            slot_start.is_none() || named.is_some(),
+            slot_path,
+            "needs store_id: slots are a store's own",
+        );
+        checks.require(
+            slot_start.is_none() || ways.methods.has(Method::Pickup),
+            slot_path,
+            "needs PICKUP among the methods",
+        );
+        // A slot is asked for, so nothing that is sent will do.
+        let ways = Ways {
+            methods: if slot_start.is_some() {
+                Methods::PICKUP
+            } else {
+                ways.methods
+            },
+            ..ways
+        };
         checks.finish()?;
         if let Some(unknown) = unknown {
             return Err(errors::rejected(&unknown));
@@ -269,6 +371,7 @@ impl FulfillmentService for Handlers {
             lines,
             limit_mm: limit,
             travel_zone,
+            ways,
         };
         let require_open_now = request.require_open_now;
         let hold = Hold {
@@ -278,6 +381,7 @@ impl FulfillmentService for Handlers {
             require_open_now,
             hold_ms,
             checkout_revision: None,
+            slot_start,
         };
         app.reservation_of(&app.hold(&hold, stamp, deadline).await?)
     }
@@ -427,5 +531,54 @@ impl FulfillmentService for Handlers {
             Some((message, goes_on))
         });
         Ok(Response::new(Box::pin(messages)))
+    }
+
+    async fn list_pickup_slots(
+        &self,
+        request: Request<v1::ListPickupSlotsRequest>,
+    ) -> Result<Response<v1::ListPickupSlotsResponse>, Status> {
+        let app = &*self.app;
+        let root = Path::ROOT;
+        let request = request.get_ref();
+        let (mut checks, mut unknown) = (Checks::default(), None);
+        checks.id(root.field("store_id"), &request.store_id);
+        let from = checks.optional_time(root.field("start_time"), request.start_time.as_ref());
+        let size = checks.number_or(
+            root.field("page_size"),
+            request.page_size,
+            SLOTS_DEFAULT,
+            SLOTS_PER_PAGE_MAX,
+        );
+        let id = store(
+            &app.state,
+            &mut unknown,
+            root.field("store_id"),
+            &request.store_id,
+        );
+        checks.finish()?;
+        if let Some(unknown) = unknown {
+            return Err(errors::rejected(&unknown));
+        }
+        let (id, store) = id
+            .and_then(|id| Some((id, app.state.stores.get(id)?)))
+            .ok_or_else(|| errors::defect("a store that was found is gone"))?;
+        let held = |slot: &Slot| app.state.held_slots.held(id, slot.span());
+        let mut slots = store
+            .pickup_slots(app.now())
+            .skip_while(|slot| from.is_some_and(|from| slot.start < from))
+            .filter(|slot| !request.with_room || held(slot) < slot.capacity)
+            .peekable();
+        let page = slots.by_ref().take(size).collect::<Vec<_>>();
+        let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let wire = |slot: &Slot| v1::PickupSlot {
+            window: Some(window(slot.span())),
+            capacity: count(slot.capacity),
+            held: count(held(slot)),
+        };
+        Ok(Response::new(v1::ListPickupSlotsResponse {
+            slots: page.iter().map(wire).collect(),
+            store_time_zone: store.time_zone_name().to_owned(),
+            next_start_time: slots.peek().map(|slot| timestamp(slot.start)),
+        }))
     }
 }

@@ -17,7 +17,7 @@ use crate::record::catalog::CategoryPath;
 use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::meta::Meta;
 use crate::record::{self, Row};
-use crate::table::{Key, META_KEY, Table};
+use crate::table::{Key, META_KEY, PolicyKey, Table};
 
 /// Levels asked for before they are encoded: a batch's levels no longer fit the nearest cache.
 const CELLS_AHEAD: usize = 8;
@@ -364,6 +364,9 @@ impl Rows<'_> {
         for id in &touched.checkouts {
             let checkout = state.checkouts.get(id).map(|c| c.value().clone());
             self.put_or_delete(id, checkout.as_deref());
+        }
+        if touched.routing_policy {
+            self.put(&PolicyKey, &*state.routing_policy.get());
         }
     }
 

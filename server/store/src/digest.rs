@@ -19,7 +19,7 @@ use crate::record::catalog::CategoryPath;
 use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::{self, Row};
 use crate::rocks::SnapshotTables;
-use crate::table::{Key as _, Table, Tables};
+use crate::table::{Key as _, PolicyKey, Table, Tables};
 
 /// Bytes gathered before they are hashed: many rows at once are hashed several times faster than each for itself.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -234,6 +234,11 @@ fn rows_with(state: &State, customers: &[(CustomerId, Arc<Customer>)], digest: &
         state.facts().into_iter(),
         |(key, fact)| (key, Arc::new(fact)),
     );
+    // The policy that is built in has no row.
+    let policy = Some(state.routing_policy.get()).filter(|policy| policy.version.0 > 0);
+    digest.table(Table::RoutingPolicy, policy.into_iter(), |policy| {
+        (PolicyKey, policy)
+    });
 }
 
 /// Whether a table's rows go into the digest as they are. The counters come first, without the log's checksum, which a

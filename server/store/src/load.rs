@@ -15,6 +15,7 @@ use tillside_engine::offer::{Offer, OutcomeCounts};
 use tillside_engine::profile::History;
 use tillside_engine::reservation::{Checkout, Reservation};
 use tillside_engine::residency::Residency;
+use tillside_engine::routing_policy::RoutingPolicy;
 use tillside_engine::sale::QuarantinedLine;
 use tillside_engine::state::{Counters, State, lock, write};
 use tillside_engine::stock::StockLevel;
@@ -27,7 +28,7 @@ use crate::record::catalog::CategoryPath;
 use crate::record::keys::{Answers, IdentifierOwner, TakenAt};
 use crate::record::meta::Meta;
 use crate::record::{self, Row};
-use crate::table::{Cursor, Key, META_KEY, Table, Tables};
+use crate::table::{Cursor, Key, META_KEY, PolicyKey, Table, Tables};
 
 /// Ranges a large table is read in: a few a thread, so that none waits long for the last one.
 const RANGES: u64 = 8;
@@ -239,6 +240,7 @@ fn plan(tables: &impl Tables, counters: &Counters) -> Result<Vec<Unit>, StoreErr
         Table::Quarantine,
         Table::Deliveries,
         Table::StockFacts,
+        Table::RoutingPolicy,
     ];
     units.extend(small.map(|table| Unit {
         table,
@@ -350,6 +352,10 @@ fn insert(state: &State, table: Table, key: &[u8], value: &[u8]) -> Result<(), S
         Table::StockFacts => {
             let (key, fact) = record::read_row::<Fact>(key, value)?;
             state.set_fact(&key, Some(fact));
+        }
+        Table::RoutingPolicy => {
+            let (PolicyKey, policy) = record::read_row::<RoutingPolicy>(key, value)?;
+            state.routing_policy.set(policy);
         }
         // The log and what was folded out of it are not state, the counters are read first, and the parts of a customer
         // are read together. What is left of format 1 is moved to its new place before anything is loaded.

@@ -61,14 +61,16 @@ pub enum Table {
     /// What is known about stock beside the levels; the first byte of a key says what: safety buffers, near-time rules, how
     /// far stores can be believed, how far sources have told, prices of stores.
     StockFacts = 23,
+    /// One row: how orders are routed. Empty as long as nobody has said.
+    RoutingPolicy = 24,
 }
 
 /// One more than the greatest table number, for arrays indexed by it.
-pub(crate) const TABLE_SLOTS: usize = 24;
+pub(crate) const TABLE_SLOTS: usize = 25;
 
 impl Table {
     /// Every table of the present format, in the order of the numbers, which is the order of the digest.
-    pub const ALL: [Table; 21] = [
+    pub const ALL: [Table; 22] = [
         Table::Log,
         Table::Meta,
         Table::Stores,
@@ -90,6 +92,7 @@ impl Table {
         Table::AnsweredRequests,
         Table::Deliveries,
         Table::StockFacts,
+        Table::RoutingPolicy,
     ];
 
     /// Its number, which is also covered by the checksum of each of its rows.
@@ -122,6 +125,7 @@ impl Table {
             Table::AnsweredRequests => "answered_requests",
             Table::Deliveries => "deliveries",
             Table::StockFacts => "stock_facts",
+            Table::RoutingPolicy => "routing_policy",
         }
     }
 
@@ -132,7 +136,8 @@ impl Table {
             | Table::Offers
             | Table::Outcomes
             | Table::Checkouts
-            | Table::Deliveries => {
+            | Table::Deliveries
+            | Table::RoutingPolicy => {
                 format!("{:?}", String::from_utf8_lossy(key))
             }
             Table::Log
@@ -230,6 +235,27 @@ impl Key for LogHeadKey {
     fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
         (bytes == LOG_HEAD_KEY)
             .then_some(LogHeadKey)
+            .ok_or(RecordProblem::KeyLength {
+                length: bytes.len(),
+            })
+    }
+}
+
+/// The key of the only row of [`Table::RoutingPolicy`].
+const POLICY_KEY: &[u8] = b"policy";
+
+/// The one key of the routing policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PolicyKey;
+
+impl Key for PolicyKey {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(POLICY_KEY);
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, RecordProblem> {
+        (bytes == POLICY_KEY)
+            .then_some(PolicyKey)
             .ok_or(RecordProblem::KeyLength {
                 length: bytes.len(),
             })

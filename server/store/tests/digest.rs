@@ -163,6 +163,7 @@ fn store(chance: &mut Chance, version: Sequence) -> Store {
         country: "IT".into(),
         patience: Default::default(),
         version,
+        location_terms: Default::default(),
     }
 }
 
@@ -356,6 +357,8 @@ fn held(state: &State, chance: &mut Chance, ctx: &Ctx) -> Event {
         version: ctx.seq,
         sought: None,
         handling: Default::default(),
+        method: Default::default(),
+        slot: None,
     };
     Event::ReservationHeld {
         reservation: Arc::new(reservation),

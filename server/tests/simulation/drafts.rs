@@ -109,6 +109,7 @@ pub(crate) fn store(rng: &mut StdRng, n: u32) -> Store {
             no_show_ms: rng.random_bool(0.5).then_some(60_000),
         },
         version: Sequence(0),
+        location_terms: Default::default(),
     }
 }
 
@@ -451,6 +452,7 @@ pub(crate) fn reserve(rng: &mut StdRng, checkout: bool) -> Reserve {
     let candidate = |n: u32| Candidate {
         store: StoreId((first + n) % STORES),
         distance_mm: u64::from(n),
+        method: Default::default(),
     };
     let candidates = if rng.random_ratio(1, 15) {
         0
@@ -474,6 +476,8 @@ pub(crate) fn reserve(rng: &mut StdRng, checkout: bool) -> Reserve {
             // From one store to the next it is 786 m.
             limit_mm: [1_000_000, 50_000_000][rng.random_range(0..2)],
         }),
+        otherwise: Default::default(),
+        slot_start: Default::default(),
     }
 }
 

@@ -200,6 +200,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
             IngestPayload::Received(_) => "ingest a receipt of goods",
             IngestPayload::Facts(_) => "ingest a price",
         },
+        Command::SetRoutingPolicy(_) => "set routing policy",
         Command::Timer(_) => "a timer",
         Command::Order(order) => match order.step {
             OrderStep::Confirm(_) => "confirm an order",

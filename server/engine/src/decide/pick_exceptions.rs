@@ -12,13 +12,16 @@ use crate::decide::orders::{acknowledge_by, end, moved, put, refused, seen};
 use crate::event::Event;
 use crate::ids::{ReservationId, SkuId};
 use crate::limits::REROUTES_MAX;
+use crate::location_terms::Method;
 use crate::order::{Handling, PickProblem};
 use crate::order_command::PickException;
+use crate::pickup_slots::Slot;
 use crate::reject::Rejection;
 use crate::reply::{Alternative, Reply};
 use crate::reservation::{Reservation, ReservationLine, ReservationState as At};
-use crate::routing::{PlanOption, PlanQuery, options};
+use crate::routing::{By, PlanOption, PlanQuery, options};
 use crate::state::State;
+use crate::units::Time;
 
 pub(super) fn report(
     state: &State,
@@ -182,6 +185,9 @@ fn alternatives(
     // The order was promised where its shopper gets to, so what is as far stays on the same side.
     let failed = state.stores.get(reservation.store);
     let zone = failed.as_ref().map(|store| &*store.travel_zone);
+    let policy = state.routing_policy.get();
+    let skus = lines.iter().map(|line| line.sku);
+    let rules = policy.rules_for(state, skus, None, reservation.method);
     let query = PlanQuery {
         origin: sought.origin,
         lines: &lines,
@@ -192,12 +198,16 @@ fn alternatives(
         only_store: None,
         now: ctx.now,
         credit: None,
-        travel_zone: zone.filter(|zone| !zone.is_empty()),
+        travel_zone: zone.filter(|zone| !zone.is_empty() && !reservation.method.ships()),
+        by: By {
+            method: reservation.method,
+            rules: Some(&rules),
+        },
     };
     let alternative = |o: &PlanOption| Alternative {
         store: o.store,
         distance_mm: o.distance_mm,
-        window: o.window,
+        window: o.pickup.promised(),
     };
     let options = options(state, &query);
     let others = options.iter().filter(|o| !without.contains(&o.store));
@@ -223,6 +233,7 @@ fn move_to(
     ctx: &Ctx,
 ) -> Arc<Reservation> {
     let id = ReservationId(state.counters().next_reservation.max(1));
+    let (window, slot) = promised_at(state, before.method, next, ctx);
     from.handling.replaced_by = Some(id);
     let mut refused_by = before.handling.refused_by.clone();
     refused_by.push(before.store);
@@ -234,10 +245,12 @@ fn move_to(
         state: At::Confirmed,
         lines: wanted(before).into_iter().map(line).collect(),
         distance_mm: next.distance_mm,
-        window: next.window,
+        window,
         expire: before.expire,
         created: ctx.now,
         version: ctx.seq,
+        method: before.method,
+        slot,
         sought: before.sought,
         handling: Handling {
             payment: before.handling.payment,
@@ -250,6 +263,26 @@ fn move_to(
             ..Handling::default()
         },
     })
+}
+
+/// When the next store has it: its first slot with room is held with the goods.
+fn promised_at(
+    state: &State,
+    method: Method,
+    next: &Alternative,
+    ctx: &Ctx,
+) -> (Option<(Time, Time)>, Option<Slot>) {
+    let Some(store) = state.stores.get(next.store) else {
+        return (next.window, None);
+    };
+    if method.ships() {
+        let policy = state.routing_policy.get();
+        return (policy.delivery(method, &store, ctx.now), None);
+    }
+    match store.first_pickup(next.store, &state.held_slots, ctx.now, None) {
+        Some(pickup) => (pickup.promised(), pickup.slot),
+        None => (next.window, None),
+    }
 }
 
 /// A store did not acknowledge in time: the order moves to the next one that has it, or is left there and marked.

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::command::{Candidate, Reserve};
+use crate::command::{Candidate, Otherwise, Reserve};
 use crate::ctx::Ctx;
 use crate::decide::{Decided, Rules, orders};
 use crate::event::Event;
 use crate::ids::ReservationId;
-use crate::limits::CLOSED_CHECKOUT_MS;
+use crate::limits::{CLOSED_CHECKOUT_MS, SLOTS_LOOKED_AT_MAX};
 use crate::order::{Handling, PaymentState};
 use crate::order_command::Terms;
+use crate::pickup_slots::{Slot, has_room};
 use crate::reject::Rejection;
 use crate::reply::Reply;
 use crate::reservation::{
@@ -18,6 +19,7 @@ use crate::reservation::{
 };
 use crate::routing::{credit_of, merged};
 use crate::state::State;
+use crate::units::Time;
 
 pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
     let checkout = reserve.checkout_revision.map(|revision| {
@@ -63,7 +65,7 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
     let Some((revision, _)) = checkout else {
         return match held {
             Some(reservation) => Ok((Reply::Reservation(reservation), events)),
-            None => Err(Rejection::InsufficientStock),
+            None => Err(nothing(reserve.otherwise)),
         };
     };
     let expire = held
@@ -120,7 +122,7 @@ fn take_first(
     ctx: &Ctx,
 ) -> Result<Reservation, Rejection> {
     if reserve.candidates.is_empty() {
-        return Err(Rejection::InsufficientStock);
+        return Err(nothing(reserve.otherwise));
     }
     let wanted = merged(&reserve.lines);
     let has_all = |candidate: &Candidate| {
@@ -129,17 +131,21 @@ fn take_first(
                 >= quantity
         })
     };
-    let choice = reserve
-        .candidates
-        .iter()
-        .position(has_all)
-        .ok_or(Rejection::Contended)?;
-    let candidate = &reserve.candidates[choice];
-    let window = state
-        .stores
-        .get(candidate.store)
-        .and_then(|store| store.next_opening(ctx.now))
-        .flatten();
+    let mut full = None;
+    let mut promised = None;
+    let candidates = reserve.candidates.iter().enumerate();
+    for (choice, candidate) in candidates.filter(|(_, candidate)| has_all(candidate)) {
+        match promise(state, candidate, reserve.slot_start, earlier, ctx)? {
+            Ok(promise) => {
+                promised = Some((choice, candidate, promise));
+                break;
+            }
+            Err(next) => full = full.or(Some(next)),
+        }
+    }
+    let Some((choice, candidate, (window, slot))) = promised else {
+        return Err(full.map_or(Rejection::Contended, |next| Rejection::SlotFull { next }));
+    };
     let line = |l: &crate::command::WantedLine| {
         ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity)
     };
@@ -155,12 +161,69 @@ fn take_first(
         expire: ctx.now.plus_ms(reserve.hold_ms),
         created: ctx.now,
         version: ctx.seq,
+        method: candidate.method,
+        slot,
         sought: reserve.sought,
         handling: Handling {
             fallback_steps: choice as u32,
             ..Handling::default()
         },
     })
+}
+
+/// The refusal where there is no candidate.
+fn nothing(otherwise: Otherwise) -> Rejection {
+    match otherwise {
+        Otherwise::NoStock => Rejection::InsufficientStock,
+        Otherwise::SlotsFull => Rejection::SlotFull { next: None },
+        Otherwise::SplitOnly => Rejection::SplitNotReserved,
+    }
+}
+
+/// What is promised of a place: when, and in which slot.
+type Promise = (Option<(Time, Time)>, Option<Slot>);
+
+/// What a candidate that has everything can promise; `Err`: no room in its slots, and where the next one with room is.
+fn promise(
+    state: &State,
+    candidate: &Candidate,
+    slot_start: Option<Time>,
+    own: Option<&Reservation>,
+    ctx: &Ctx,
+) -> Result<Result<Promise, Option<(Time, Time)>>, Rejection> {
+    let Some(store) = state.stores.get(candidate.store) else {
+        return Ok(Ok((None, None)));
+    };
+    if candidate.method.ships() {
+        let policy = state.routing_policy.get();
+        return Ok(Ok((
+            policy.delivery(candidate.method, &store, ctx.now),
+            None,
+        )));
+    }
+    let (id, held) = (candidate.store, &state.held_slots);
+    let first = || store.first_pickup(id, held, ctx.now, own);
+    let Some(start) = slot_start else {
+        return Ok(match first() {
+            Some(pickup) => Ok((pickup.promised(), pickup.slot)),
+            // A store that does not open within the horizon was no candidate; a hold is no place to find that out.
+            None if store.location_terms.slots.is_none() => Ok((None, None)),
+            None => Err(None),
+        });
+    };
+    let mut slots = store.pickup_slots(ctx.now).take(SLOTS_LOOKED_AT_MAX);
+    match slots.find(|slot| slot.start >= start) {
+        Some(slot) if slot.start == start => Ok(if has_room(&slot, id, held, own) {
+            Ok((Some(slot.span()), Some(slot)))
+        } else {
+            let free = slots.find(|slot| has_room(slot, id, held, own));
+            Err(free.or_else(|| first()?.slot).map(|slot| slot.span()))
+        }),
+        _ => Err(Rejection::Invalid {
+            field: "pickup_slot_start_time".into(),
+            problem: "is not the beginning of a slot in which the order can be ready; take one of ListPickupSlots".into(),
+        }),
+    }
 }
 
 pub(super) fn release(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {

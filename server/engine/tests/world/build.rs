@@ -46,6 +46,7 @@ pub(crate) fn store_at(id: &str, latitude: f64, longitude: f64) -> Store {
         country: "IT".into(),
         patience: Patience::default(),
         version: Sequence(0),
+        location_terms: Default::default(),
     }
 }
 
@@ -340,6 +341,7 @@ impl World {
                 .map(|s| Candidate {
                     store: self.store(s),
                     distance_mm: 0,
+                    method: Default::default(),
                 })
                 .collect(),
             hold_ms: HOLD_MS_DEFAULT,
@@ -348,6 +350,8 @@ impl World {
                 origin: Point::new(9.0, 45.0),
                 limit_mm: 50_000_000,
             }),
+            slot_start: None,
+            otherwise: Default::default(),
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     lines.push(format!("timers = {:?}", lock(&state.timers)));
     lines.push(format!("counters = {:?}", state.counters()));
     lines.push(format!("active offers = {:?}", state.active_offers.get()));
+    lines.push(format!("routing policy = {:?}", state.routing_policy.get()));
+    lines.push(format!("held slots = {:?}", state.held_slots.all()));
     lines.push(format!("store index = {:?}", state.store_index.get()));
     lines.sort_unstable();
     lines
@@ -133,6 +135,9 @@ pub(crate) fn write_rows(from: &State, to: &State, touched: &Touched) {
         .facts
         .iter()
         .for_each(|key| to.set_fact(key, from.fact(key)));
+    if touched.routing_policy {
+        to.routing_policy.set((*from.routing_policy.get()).clone());
+    }
     for (key, sequence) in &touched.business_keys {
         to.business_keys.insert(*key, *sequence);
     }
@@ -179,5 +184,6 @@ pub(crate) fn copy_rows(from: &State) -> State {
         lock(&to.requests).insert(answered);
     }
     *write(&to.quarantine) = read(&from.quarantine).clone();
+    to.routing_policy.set((*from.routing_policy.get()).clone());
     to
 }

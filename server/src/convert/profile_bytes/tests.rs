@@ -57,6 +57,7 @@ fn catalog(rng: &mut StdRng, state: &State) {
             country: "".into(),
             patience: Default::default(),
             version: Sequence(0),
+            location_terms: Default::default(),
         };
         let product = Product {
             sku: format!("P{n}").into(),

@@ -9,6 +9,7 @@ use tillside_engine::ids::{Sequence, SkuId, StoreId};
 use tillside_engine::units::Unit;
 
 use super::codes::Coded;
+use super::routing::{LocationTermsRecord, terms_record};
 use super::values::{MoneyRecord, list, optional};
 use super::{Row, Stored};
 use crate::error::RecordProblem;
@@ -45,6 +46,8 @@ pub(crate) struct StoreRecord {
     no_show_ms: Option<i64>,
     #[prost(string, tag = "20")]
     travel_zone: String,
+    #[prost(message, optional, tag = "60")]
+    terms: Option<LocationTermsRecord>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -81,6 +84,7 @@ impl Stored for Store {
             acknowledge_ms: self.patience.acknowledge_ms,
             no_show_ms: self.patience.no_show_ms,
             travel_zone: self.travel_zone.to_string(),
+            terms: terms_record(&self.location_terms),
         }
     }
 
@@ -102,6 +106,7 @@ impl Stored for Store {
             },
             version: Sequence(record.version),
             travel_zone: record.travel_zone.into(),
+            location_terms: Arc::new(optional(record.terms)?.unwrap_or_default()),
         })
     }
 }

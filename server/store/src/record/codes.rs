@@ -5,9 +5,11 @@ use tillside_engine::catalog::StoreState;
 use tillside_engine::customer::Purpose;
 use tillside_engine::identity::IdentifierKind;
 use tillside_engine::inbound::DeliveryState;
+use tillside_engine::location_terms::{LocationKind, Method};
 use tillside_engine::offer::{Channel, ComputedBy, OutcomeType};
 use tillside_engine::order::{HandoverKind, PaymentState, PickProblem};
 use tillside_engine::reservation::{CheckoutResult, ReservationState};
+use tillside_engine::routing_policy::RankBy;
 use tillside_engine::sale::SaleKind;
 use tillside_engine::stock::MoveReason;
 use tillside_engine::units::Unit;
@@ -87,3 +89,6 @@ codes!(MoveReason, "reason of a movement" {
     Transfer = 4,
     Disposal = 5,
 });
+codes!(Method, "method" { Pickup = 0, ShipFromStore = 1, ShipToHome = 2, DropShip = 3 });
+codes!(LocationKind, "kind of place" { Store = 0, Warehouse = 1, Supplier = 2 });
+codes!(RankBy, "order of options" { Distance = 0, Cost = 1, Readiness = 2 });

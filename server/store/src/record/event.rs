@@ -20,6 +20,7 @@ use super::facts::FactPutRecord;
 use super::inbound::DeliveryRecord;
 use super::offer::TermsRecord;
 use super::reservation::{CheckoutRecord, ReservationRecord};
+use super::routing::RoutingPolicyRecord;
 use super::sale::SaleRecord;
 use super::values::{halves, hashes, list, required};
 use crate::error::RecordProblem;
@@ -28,7 +29,7 @@ use crate::error::RecordProblem;
 pub(crate) struct EventRecord {
     #[prost(
         oneof = "EventKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 40, 50, 51, 52, 53, 54, 55"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 30, 40, 50, 51, 52, 53, 54, 55, 60"
     )]
     kind: Option<EventKind>,
 }
@@ -91,6 +92,8 @@ enum EventKind {
     PickChecked(PickCheckedRecord),
     #[prost(message, tag = "55")]
     SourceAdvanced(SourceAdvancedRecord),
+    #[prost(message, tag = "60")]
+    RoutingPolicySet(RoutingPolicyRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -345,6 +348,7 @@ fn kind(event: &Event) -> EventKind {
                 number: *number,
             })
         }
+        Event::RoutingPolicySet { policy } => EventKind::RoutingPolicySet(policy.to_record()),
     }
 }
 
@@ -457,6 +461,9 @@ fn event(kind: EventKind) -> Result<Event, RecordProblem> {
         EventKind::SourceAdvanced(advanced) => Event::SourceAdvanced {
             source: advanced.source.into(),
             number: advanced.number,
+        },
+        EventKind::RoutingPolicySet(policy) => Event::RoutingPolicySet {
+            policy: Arc::new(Stored::from_record(policy)?),
         },
     })
 }

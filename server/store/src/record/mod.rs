@@ -20,6 +20,7 @@ mod packed;
 pub(crate) mod quarantine;
 pub(crate) mod reply;
 pub(crate) mod reservation;
+pub(crate) mod routing;
 mod sale;
 pub(crate) mod stock;
 #[cfg(test)]

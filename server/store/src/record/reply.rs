@@ -14,6 +14,7 @@ use super::inbound::DeliveryRecord;
 use super::offer::OfferRecord;
 use super::order::PickExceptionRecord;
 use super::reservation::ReservationRecord;
+use super::routing::RoutingPolicyRecord;
 use super::stock::StockRecord;
 use super::values::{list, millis, optional, required, time};
 use crate::error::RecordProblem;
@@ -22,7 +23,7 @@ use crate::error::RecordProblem;
 pub(crate) struct ReplyRecord {
     #[prost(
         oneof = "ReplyKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 50"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 50, 60"
     )]
     kind: Option<ReplyKind>,
 }
@@ -55,6 +56,8 @@ enum ReplyKind {
     PickException(Box<PickExceptionRecord>),
     #[prost(message, tag = "50")]
     Delivery(Box<DeliveryReplyRecord>),
+    #[prost(message, tag = "60")]
+    RoutingPolicy(Box<RoutingPolicyRecord>),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -247,6 +250,9 @@ impl Stored for Reply {
                     delivery: Some(delivery.to_record()),
                     superseded: *superseded,
                 })),
+                Reply::RoutingPolicy(policy) => {
+                    ReplyKind::RoutingPolicy(Box::new(policy.to_record()))
+                }
             }),
         }
     }
@@ -313,6 +319,9 @@ impl Stored for Reply {
                     delivery: Arc::new(required(reply.delivery, "delivery")?),
                     superseded: reply.superseded,
                 },
+                ReplyKind::RoutingPolicy(policy) => {
+                    Reply::RoutingPolicy(Arc::new(Stored::from_record(*policy)?))
+                }
             },
         )
     }

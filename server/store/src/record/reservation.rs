@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tillside_engine::ids::{ReservationId, Sequence, SkuId, StoreId};
+use tillside_engine::location_terms::Method;
 use tillside_engine::order::{Handling, PickProblem};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
@@ -11,6 +12,7 @@ use tillside_engine::units::Time;
 
 use super::codes::Coded;
 use super::order::{HandlingRecord, SoughtRecord};
+use super::routing::SlotRecord;
 use super::values::{list, optional};
 use super::{Row, Stored};
 use crate::error::RecordProblem;
@@ -43,6 +45,10 @@ pub(crate) struct ReservationRecord {
     handling: Option<HandlingRecord>,
     #[prost(message, optional, tag = "41")]
     sought: Option<SoughtRecord>,
+    #[prost(uint32, tag = "60")]
+    method: u32,
+    #[prost(message, optional, tag = "61")]
+    slot: Option<SlotRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -111,6 +117,8 @@ impl Stored for Reservation {
             version: self.version.0,
             handling: (self.handling != Handling::default()).then(|| self.handling.to_record()),
             sought: self.sought.as_ref().map(Stored::to_record),
+            method: self.method.code(),
+            slot: self.slot.as_ref().map(Stored::to_record),
         }
     }
 
@@ -128,6 +136,8 @@ impl Stored for Reservation {
             version: Sequence(record.version),
             sought: optional(record.sought)?,
             handling: optional(record.handling)?.unwrap_or_default(),
+            method: Method::decoded(record.method)?,
+            slot: optional(record.slot)?,
         })
     }
 }

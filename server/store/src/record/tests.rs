@@ -19,17 +19,22 @@ use tillside_engine::ids::{
     StoreId,
 };
 use tillside_engine::inbound::{Delivery, DeliveryLine, DeliveryState};
+use tillside_engine::location_terms::{
+    LocationKind, LocationTerms, Method, Methods, SlotRules, SpecialDay,
+};
 use tillside_engine::offer::{
     Channel, ComputedBy, Offer, OfferTerms, OutcomeCounts, OutcomeType, Reward,
 };
 use tillside_engine::order::{
     Handling, HandoverKind, PaymentState, PickProblem, PickupCodeHash, Shipment, Sought,
 };
+use tillside_engine::pickup_slots::Slot;
 use tillside_engine::profile::{History, Spend, Weighted};
 use tillside_engine::reply::{Alternative, Reply, Warning};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
+use tillside_engine::routing_policy::{MethodCost, RankBy, RoutingPolicy, RoutingRule, RuleEffect};
 use tillside_engine::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::Counters;
 use tillside_engine::stock::{Beside, MoveReason, RecentMovements, StockLevel};
@@ -43,7 +48,7 @@ use crate::batch::{BatchBuilder, Encoder};
 use crate::error::RecordProblem;
 use crate::log::Position;
 use crate::record;
-use crate::table::{Key, Table};
+use crate::table::{Key, PolicyKey, Table};
 
 /// An entity reads back equal from its payload.
 fn check<T: Stored + PartialEq + Debug>(entity: &T) {
@@ -115,6 +120,7 @@ fn store() -> Store {
             no_show_ms: Some(i64::MAX),
         },
         version: Sequence(u64::MAX),
+        location_terms: Arc::new(location_terms()),
     }
 }
 
@@ -295,6 +301,12 @@ fn reservation() -> Reservation {
         version: Sequence(5),
         sought: None,
         handling: Handling::default(),
+        method: Method::DropShip,
+        slot: Some(Slot {
+            start: Time(-1),
+            end: Time(i64::MAX),
+            capacity: u32::MAX,
+        }),
     }
 }
 
@@ -499,7 +511,8 @@ fn events() -> Vec<Event> {
         | Event::FactsPut { .. }
         | Event::BuffersSwept
         | Event::PickChecked { .. }
-        | Event::SourceAdvanced { .. } => {}
+        | Event::SourceAdvanced { .. }
+        | Event::RoutingPolicySet { .. } => {}
     };
     let events = vec![
         Event::StorePut {
@@ -621,9 +634,75 @@ fn events() -> Vec<Event> {
             source: "erp".into(),
             number: u64::MAX,
         },
+        Event::RoutingPolicySet {
+            policy: Arc::new(policy()),
+        },
     ];
     events.iter().for_each(known);
     events
+}
+
+fn location_terms() -> LocationTerms {
+    let day = |date, opening: &[(u16, u16)]| SpecialDay {
+        date,
+        opening: opening.to_vec(),
+    };
+    LocationTerms {
+        kind: LocationKind::Warehouse,
+        methods: Methods::of([Method::Pickup, Method::DropShip]),
+        withholds_online: true,
+        special_days: vec![
+            day(jiff::civil::date(-9999, 1, 1), &[]),
+            day(jiff::civil::date(2026, 12, 24), &[(0, 1), (1439, 2880)]),
+            day(jiff::civil::date(9999, 12, 31), &[(0, 0)]),
+        ],
+        preparation_minutes: u32::MAX,
+        last_pickup_minutes: u16::MAX,
+        order_cutoff_minute: Some(0),
+        slots: Some(SlotRules {
+            length_minutes: 0,
+            capacity: 0,
+        }),
+        capabilities: vec!["cold".into(), "".into()],
+        carriers: vec!["ö".into()],
+    }
+}
+
+fn policy() -> RoutingPolicy {
+    let rule = |effect| RoutingRule {
+        rule_id: "r".into(),
+        category: "Food > Cold".into(),
+        place_regions: vec!["IT-FI".into()],
+        destination_regions: vec!["IT-50".into(), "CH".into()],
+        methods: Methods::ANY,
+        effect,
+    };
+    let mut costs = [MethodCost::default(); 4];
+    costs[2] = MethodCost {
+        order_minor: -1,
+        line_minor: i64::MAX,
+        parcel_minor: 590,
+        km_minor: 3,
+        transit_minutes_min: 1,
+        transit_minutes_max: u32::MAX,
+    };
+    RoutingPolicy {
+        currency: Currency::parse("CHF").unwrap(),
+        rank_by: RankBy::Cost,
+        costs,
+        full_store_minor: i64::MIN,
+        wait_hour_minor: 1,
+        parcel_units_max: 2,
+        split_parts_max: 3,
+        split_part_value_min: 4,
+        ask_again_minutes: 5,
+        rules: vec![
+            rule(RuleEffect::Forbid),
+            rule(RuleEffect::RequireCapability("cold".into())),
+            rule(RuleEffect::RequireCarrier(vec!["a".into(), "b".into()])),
+        ],
+        version: Sequence(6),
+    }
 }
 
 fn replies() -> Vec<Reply> {
@@ -720,6 +799,7 @@ fn replies() -> Vec<Reply> {
         },
         Reply::Duplicate { first: Sequence(0) },
         Reply::Done,
+        Reply::RoutingPolicy(Arc::new(policy())),
     ]
 }
 
@@ -762,6 +842,7 @@ fn every_row_reads_back_and_every_flipped_bit_of_it_is_found() {
     for (key, fact) in facts() {
         check_row(&key, &fact);
     }
+    check_row(&PolicyKey, &policy());
 }
 
 #[test]
@@ -772,6 +853,17 @@ fn an_entity_of_defaults_reads_back() {
     check(&Relation::default());
     check(&OutcomeCounts::default());
     check(&Counters::default());
+    check(&LocationTerms::default());
+    check(&RoutingPolicy::default());
+    check(&Store {
+        location_terms: Arc::default(),
+        ..store()
+    });
+    check(&Reservation {
+        method: Method::Pickup,
+        slot: None,
+        ..reservation()
+    });
     check(&IdentifierOwner(CustomerId(0)));
     for store_ref in [StoreRef::Known(StoreId(0)), StoreRef::Unknown("x".into())] {
         check(&Sale {
@@ -919,7 +1011,10 @@ fn keys_of_the_wrong_length_are_named() {
     assert_eq!(Arc::<str>::read(&[0xff]), Err(RecordProblem::KeyText));
     assert_eq!(
         Table::ALL.map(Table::number).to_vec(),
-        (1..=15).chain(17..=20).chain([22, 23]).collect::<Vec<u8>>(),
+        (1..=15)
+            .chain(17..=20)
+            .chain([22, 23, 24])
+            .collect::<Vec<u8>>(),
         "numbers are for good; 16 was format 1's"
     );
 }

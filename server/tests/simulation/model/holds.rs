@@ -140,6 +140,8 @@ impl Model {
                     fallback_steps: passed_over as u32,
                     ..Handling::default()
                 },
+                method: Default::default(),
+                slot: None,
             };
             self.set(reservation)
         });

@@ -372,6 +372,8 @@ impl Model {
             }
             Command::CancelInbound { delivery_id } => self.cancel_delivery(delivery_id, at),
             Command::PutFacts(drafts) => self.put_facts(drafts, false),
+            // Not among the drafts: its own tests are in the engine.
+            Command::SetRoutingPolicy(_) => unreachable!("the simulation sends no routing policy"),
             // A timer is the sequencer's own.
             Command::Timer(_) => Ok((Told::Done, false)),
         }
@@ -506,6 +508,7 @@ fn reply(reply: &Reply) -> Told {
             moved_to: moved_to.clone(),
             alternatives: alternatives.clone(),
         },
+        Reply::RoutingPolicy(_) => unreachable!("the simulation sends no routing policy"),
     }
 }
 
