@@ -133,9 +133,11 @@ fn told(world: &World, asked: &Asked<'_>) -> Vec<String> {
                 }
             });
             let total = way.cost().total();
-            let cost = (total != 0)
-                .then(|| format!(" {total}"))
-                .unwrap_or_default();
+            let cost = if total == 0 {
+                String::new()
+            } else {
+                format!(" {total}")
+            };
             format!(
                 "{:?}: {}{cost}",
                 way.step,
