@@ -1,9 +1,8 @@
 //! Calls as bytes, by the name of the method: what a recording of another version's answers needs. Knows no message but by
-//! name, and compares nothing.
+//! its description.
 
-use anyhow::{Context as _, Result, bail};
-use prost::Message;
-use tillside_proto::v1;
+use anyhow::{Context as _, Result, bail, ensure};
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -118,47 +117,51 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
         .collect()
 }
 
-/// An answer of a method as people read it.
+/// Whether an answer still says all that an earlier version said in it: every field set then is set to the same now, lists
+/// are as long as they were. What was unset then may be told today. `differs` is told where something is said otherwise
+/// (the path of the field, then, now) and answers whether that is all right.
 ///
 /// # Errors
-/// For a method that was never recorded, or bytes that are not its answer.
-pub fn answer_text(method: &str, answer: &[u8]) -> Result<String> {
-    fn text<M: Message + Default + std::fmt::Debug>(bytes: &[u8]) -> Result<String> {
-        Ok(format!("{:#?}", M::decode(bytes)?))
+/// What is said otherwise, or bytes that are no answer of the method.
+pub fn says_all_of(
+    method: &str,
+    then: &[u8],
+    now: &[u8],
+    differs: impl Fn(&str, &Value, &Value) -> bool,
+) -> Result<()> {
+    let pool = DescriptorPool::decode(tillside_proto::FILE_DESCRIPTOR_SET)?;
+    let (service, name) = method.split_once('/').context("Service/Method expected")?;
+    let service = pool.get_service_by_name(&format!("tillside.v1.{service}"));
+    let found = service.and_then(|service| service.methods().find(|m| m.name() == name));
+    let answer = found
+        .with_context(|| format!("{method} is no method"))?
+        .output();
+    let read = |bytes| DynamicMessage::decode(answer.clone(), bytes).map(Value::Message);
+    compare(String::new(), &read(then)?, &read(now)?, &differs)
+}
+
+fn compare(
+    path: String,
+    then: &Value,
+    now: &Value,
+    differs: &impl Fn(&str, &Value, &Value) -> bool,
+) -> Result<()> {
+    match (then, now) {
+        (Value::Message(then), Value::Message(now)) => {
+            for (field, value) in then.fields() {
+                let path = format!("{path}.{}", field.name());
+                compare(path, value, &now.get_field(&field), differs)?;
+            }
+        }
+        (Value::List(then), Value::List(now)) if then.len() == now.len() => {
+            for (at, (then, now)) in then.iter().zip(now).enumerate() {
+                compare(format!("{path}[{at}]"), then, now, differs)?;
+            }
+        }
+        (then, now) => ensure!(
+            then == now || differs(&path, then, now),
+            "{path}: {then:?} then, and now {now:?}"
+        ),
     }
-    match method {
-        "CatalogService/PutStores" => text::<v1::PutStoresResponse>(answer),
-        "CatalogService/ListStores" => text::<v1::ListStoresResponse>(answer),
-        "CatalogService/PutProducts" => text::<v1::PutProductsResponse>(answer),
-        "CatalogService/ListProducts" => text::<v1::ListProductsResponse>(answer),
-        "CatalogService/GetProduct" => text::<v1::GetProductResponse>(answer),
-        "CustomerService/RecognizeCustomer" => text::<v1::RecognizeCustomerResponse>(answer),
-        "CustomerService/CreateCustomer" => text::<v1::CreateCustomerResponse>(answer),
-        "CustomerService/GetCustomer" | "CustomerService/UpdateCustomer" => {
-            text::<v1::CustomerProfile>(answer)
-        }
-        "OfferService/PutOffer" | "OfferService/ArchiveOffer" => text::<v1::Offer>(answer),
-        "OfferService/ListOffers" => text::<v1::ListOffersResponse>(answer),
-        "OfferService/ReportOutcomes" => text::<v1::ReportOutcomesResponse>(answer),
-        "OfferService/NextBestOffer" => text::<v1::Decision>(answer),
-        "InventoryService/SetStockCount" | "InventoryService/AdjustStock" => {
-            text::<v1::StockLevel>(answer)
-        }
-        "InventoryService/BatchGetAvailability" => text::<v1::BatchGetAvailabilityResponse>(answer),
-        "FulfillmentService/PlanFulfillment" => text::<v1::FulfillmentPlan>(answer),
-        "FulfillmentService/ReserveFulfillment"
-        | "FulfillmentService/GetReservation"
-        | "FulfillmentService/ConfirmReservation"
-        | "FulfillmentService/ReleaseReservation" => text::<v1::Reservation>(answer),
-        "CheckoutService/EvaluateCheckout" => text::<v1::EvaluateCheckoutResponse>(answer),
-        "CheckoutService/CloseCheckout" => text::<v1::CloseCheckoutResponse>(answer),
-        "IngestService/IngestBatch" => text::<v1::IngestBatchResponse>(answer),
-        "IngestService/ListQuarantinedLines" => text::<v1::ListQuarantinedLinesResponse>(answer),
-        "IngestService/ListProvisionalCustomers" => {
-            text::<v1::ListProvisionalCustomersResponse>(answer)
-        }
-        "SimulationService/AdvanceClock" => text::<v1::AdvanceClockResponse>(answer),
-        "OperationsService/GetServerInfo" => text::<v1::ServerInfo>(answer),
-        other => bail!("{other} was never recorded"),
-    }
+    Ok(())
 }
