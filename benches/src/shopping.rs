@@ -76,6 +76,7 @@ pub fn question<'a>(origin: Point<f64>, lines: &'a [WantedLine]) -> PlanQuery<'a
 pub fn reserve(world: &World, numbers: &mut Numbers, order: u64) -> Command {
     let stores = u64::from(world.size.stores);
     let candidates = (0..8).map(|_| Candidate {
+        near_time: false,
         store: StoreId(numbers.below(stores) as u32),
         distance_mm: 0,
         method: Default::default(),

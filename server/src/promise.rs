@@ -8,6 +8,7 @@ use tillside_engine::event::Event;
 use tillside_engine::order::PickProblem;
 use tillside_engine::order_command::OrderStep;
 use tillside_engine::reservation::{Reservation, ReservationState};
+use tillside_engine::routing::on_the_shelf;
 use tillside_engine::state::State;
 
 /// Says what the metrics mean.
@@ -169,7 +170,8 @@ impl Promises {
     /// Checks what was promised against what there is, in the one place all promises pass.
     fn promised(&self, state: &State, reservation: &Reservation) {
         for line in reservation.lines.iter().filter(|l| l.held > 0) {
-            if state.available_online(line.sku, reservation.store) < 0 {
+            // What is promised of a delivery is promised all the same; more than it brings is not.
+            if on_the_shelf(state, None, reservation.store, line.sku) < 0 {
                 self.oversold.increment(1);
                 tracing::error!(reservation = %reservation.id, "promised more than there is: this is a defect of the server");
             }

@@ -105,6 +105,7 @@ fn reserve(order: &str) -> Command {
             quantity: 1000,
         }],
         candidates: vec![Candidate {
+            near_time: false,
             store: STORE,
             distance_mm: 0,
             method: Default::default(),

@@ -92,6 +92,31 @@ impl Desk {
         Ok(())
     }
 
+    /// Pieces of p1 on their way to A, expected at noon in Greenwich.
+    async fn announce(&mut self, id: &str, pieces: i64) -> Result<()> {
+        let delivery = v1::InboundDelivery {
+            delivery_id: id.into(),
+            store_id: "A".into(),
+            expected_time: at("2026-11-02T12:00:00Z"),
+            lines: vec![v1::InboundLine {
+                sku: "p1".into(),
+                quantity: Some(v1::Quantity {
+                    thousandths: pieces * 1000,
+                    unit: 0,
+                }),
+                ..v1::InboundLine::default()
+            }],
+            ..v1::InboundDelivery::default()
+        };
+        let request = v1::ScheduleInboundRequest {
+            request_id: self.request_id(),
+            delivery: Some(delivery),
+            ..v1::ScheduleInboundRequest::default()
+        };
+        self.inventory.schedule_inbound(request).await?;
+        Ok(())
+    }
+
     async fn reserve(
         &mut self,
         order: &str,
@@ -174,6 +199,16 @@ fn lines(skus: &[&str]) -> Vec<v1::FulfillmentLine> {
         ..v1::FulfillmentLine::default()
     };
     skus.iter().map(line).collect()
+}
+
+/// Two pieces of a product.
+fn two(sku: &str) -> Vec<v1::FulfillmentLine> {
+    let mut lines = lines(&[sku]);
+    lines[0].quantity = Some(v1::Quantity {
+        thousandths: 2000,
+        unit: 0,
+    });
+    lines
 }
 
 fn store(id: &str, north_of_shopper: f64, terms: v1::LocationTerms) -> v1::Store {
@@ -478,6 +513,110 @@ async fn a_split_is_planned_and_never_half_held() -> Result<()> {
         reason(&refused),
         (Code::FailedPrecondition, "SPLIT_NOT_RESERVED".to_owned())
     );
+    Ok(())
+}
+
+/// Goods that are on their way are offered, claimed by a hold that a crash does not forget, and at risk once they do not
+/// come, with the stores that have them.
+#[tokio::test]
+async fn what_is_on_its_way_is_promised_and_claimed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let mut server = start(&data)?;
+    let mut desk = Desk::at(&server).await?;
+    let terms = v1::LocationTerms::default();
+    desk.chain(vec![
+        store("A", 0.01, terms.clone()),
+        store("B", 0.2, terms),
+    ])
+    .await?;
+    desk.count("p1", "A", 1).await?;
+    desk.announce("d1", 2).await?;
+    let ask = || v1::PlanFulfillmentRequest {
+        origin: here(),
+        lines: two("p1"),
+        ..v1::PlanFulfillmentRequest::default()
+    };
+    let plan = desk.fulfillment.plan_fulfillment(ask()).await?.into_inner();
+    let [option] = &plan.options[..] else {
+        panic!("one way expected: {plan:#?}");
+    };
+    assert!(option.near_time);
+    assert_eq!(option.step(), v1::FallbackStep::PickupNearTime);
+    assert_eq!(option.legs[0].incoming_time, at("2026-11-02T12:00:00Z"));
+    let reserve = |order: &str, request_id: String| v1::ReserveFulfillmentRequest {
+        request_id,
+        order_id: order.into(),
+        origin: here(),
+        lines: two("p1"),
+        ..v1::ReserveFulfillmentRequest::default()
+    };
+    let request_id = desk.request_id();
+    let first = desk
+        .fulfillment
+        .reserve_fulfillment(reserve("o1", request_id));
+    let first = first.await?.into_inner();
+    let awaited = |reservation: &v1::Reservation| {
+        let awaited = reservation.legs[0].lines[0].quantity_awaited.as_ref();
+        awaited.map(|quantity| quantity.thousandths)
+    };
+    assert_eq!(awaited(&first), Some(1000), "one is on the shelf");
+    let request_id = desk.request_id();
+    let refused = desk
+        .fulfillment
+        .reserve_fulfillment(reserve("o2", request_id));
+    let refused = refused.await.expect_err("one is left, and two are wanted");
+    assert_eq!(
+        reason(&refused),
+        (Code::FailedPrecondition, "INSUFFICIENT_STOCK".to_owned())
+    );
+    let confirm = v1::ConfirmReservationRequest {
+        request_id: desk.request_id(),
+        reservation_id: first.reservation_id.clone(),
+        ..v1::ConfirmReservationRequest::default()
+    };
+    desk.fulfillment.confirm_reservation(confirm).await?;
+
+    server.kill()?;
+    server = start(&data)?;
+    let mut desk = Desk::at(&server).await?;
+    let get = || v1::GetReservationRequest {
+        reservation_id: first.reservation_id.clone(),
+    };
+    let found = desk.fulfillment.get_reservation(get()).await?.into_inner();
+    assert_eq!(awaited(&found), Some(1000));
+    let shortages = v1::ListShortagesRequest::default();
+    let told = desk.inventory.list_shortages(shortages.clone()).await?;
+    assert_eq!(told.into_inner().reservations_count, 0);
+    // It does not come.
+    desk.count("p1", "B", 5).await?;
+    let cancel = v1::CancelInboundRequest {
+        request_id: desk.request_id(),
+        delivery_id: "d1".into(),
+    };
+    desk.inventory.cancel_inbound(cancel).await?;
+    let told = desk.inventory.list_shortages(shortages.clone()).await?;
+    let told = told.into_inner();
+    let [risk] = &told.reservations[..] else {
+        panic!("one at risk expected: {told:#?}");
+    };
+    assert_eq!(risk.missing_thousandths, 1000);
+    let others: Vec<_> = (risk.alternatives.iter())
+        .map(|option| option.legs[0].store_id.as_str())
+        .collect();
+    assert_eq!(others, ["B"]);
+    // Another delivery comes instead.
+    desk.announce("d2", 2).await?;
+    let receive = v1::ReceiveInboundRequest {
+        request_id: desk.request_id(),
+        delivery_id: "d2".into(),
+        ..v1::ReceiveInboundRequest::default()
+    };
+    desk.inventory.receive_inbound(receive).await?;
+    let found = desk.fulfillment.get_reservation(get()).await?.into_inner();
+    assert_eq!(awaited(&found), None);
+    let told = desk.inventory.list_shortages(shortages).await?;
+    assert_eq!(told.into_inner().reservations_count, 0);
     Ok(())
 }
 

@@ -589,6 +589,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
     if let Some(old) = &old {
         book(old, -1, touched);
         state.held_slots.count(old, false);
+        state.claims.count(old, false);
     } else {
         state.next_reservation.fetch_max(id.0 + 1, Ordering::AcqRel);
         let superseded = state.orders.insert(Arc::clone(&new.order_id), id);
@@ -598,6 +599,7 @@ fn put_reservation(state: &State, new: Arc<Reservation>, touched: &mut Touched) 
     }
     book(&new, 1, touched);
     state.held_slots.count(&new, true);
+    state.claims.count(&new, true);
     let (before, after) = (old.as_ref().and_then(|r| r.timer()), new.timer());
     if before != after {
         let mut timers = lock(&state.timers);
@@ -654,8 +656,10 @@ impl State {
         let mut of_orders: Vec<(Arc<str>, ReservationId)> = Vec::new();
         let mut index = OrderIndex::default();
         self.held_slots.clear();
+        self.claims.clear();
         for entry in &self.reservations {
             self.held_slots.count(&entry, true);
+            self.claims.count(&entry, true);
             timers.extend(entry.timer());
             index.put(None, &entry);
             of_orders.push((Arc::clone(&entry.order_id), entry.id));

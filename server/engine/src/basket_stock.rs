@@ -10,10 +10,11 @@ use crate::nearest::Candidates;
 use crate::product_stock::{Having, Listed, ProductStock};
 use crate::reservation::Reservation;
 use crate::routing::credit_of;
-use crate::stock_table::StockTable;
+use crate::state::State;
 
 /// The stock of some products; the writer waits while it lives, so nothing long is done with it.
 pub(crate) struct BasketStock<'a> {
+    state: &'a State,
     products: SmallVec<[Held<'a>; 8]>,
     /// The order's own hold: what it holds counts as available.
     credit: Option<&'a Reservation>,
@@ -29,10 +30,11 @@ struct Held<'a> {
 impl<'a> BasketStock<'a> {
     /// Holds `wanted`, each product once, in the order of their numbers.
     pub(crate) fn hold(
-        table: &'a StockTable,
+        state: &'a State,
         wanted: &[(SkuId, i64)],
         credit: Option<&'a Reservation>,
     ) -> Self {
+        let table = &state.stock;
         for (sku, _) in wanted {
             table.ask_product(*sku);
         }
@@ -49,6 +51,7 @@ impl<'a> BasketStock<'a> {
             });
         }
         BasketStock {
+            state,
             products,
             credit: credit.filter(|reservation| reservation.holds_stock()),
         }
@@ -103,7 +106,7 @@ impl<'a> BasketStock<'a> {
     /// Whether a store has the whole quantity of the product at `at` in what is wanted.
     pub(crate) fn has(&self, at: usize, store: StoreId) -> bool {
         let product = &self.products[at];
-        let own = credit_of(self.credit, store, product.sku);
+        let own = credit_of(self.state, self.credit, store, product.sku);
         let missing = product.quantity.saturating_sub(own);
         match &product.stock {
             Some(stock) => stock.has(store, missing),

@@ -320,6 +320,8 @@ pub struct Candidate {
     pub distance_mm: u64,
     /// How it reaches the shopper from there.
     pub method: Method,
+    /// What is on its way to it may be promised, too.
+    pub near_time: bool,
 }
 
 /// A hold to make.

@@ -9,7 +9,7 @@ mod inbound;
 mod ingest;
 mod offers;
 mod orders;
-mod pick_exceptions;
+pub mod pick_exceptions;
 mod reservations;
 mod routing_policy;
 mod stock;

@@ -9,6 +9,7 @@ use crate::command::WantedLine;
 use crate::ids::{StoreId, compare_external};
 use crate::limits::CANDIDATES_MAX;
 use crate::location_terms::{Method, Methods};
+use crate::near_time::near_time_options;
 use crate::pickup_hours::MINUTE_MS;
 use crate::pickup_slots::Pickup;
 use crate::routing::{
@@ -103,6 +104,8 @@ pub struct Leg {
     pub lines: Option<Vec<usize>>,
     /// When it is ready.
     pub pickup: Pickup,
+    /// When what is on its way to it is expected; `None`: everything is there.
+    pub expected: Option<Time>,
     /// When a parcel is there; `None`: picked up, or not known.
     pub delivery: Option<(Time, Time)>,
     /// What it costs.
@@ -302,11 +305,16 @@ impl<'a> Climb<'a> {
         };
         let plan = self.places(self.query.plan.lines, Method::Pickup, &rules, looked_at);
         self.note_completeness(&plan, looked_at, &rules);
+        let near_time = if plan.options.len() < wanted {
+            self.near_time(&rules)
+        } else {
+            Vec::new()
+        };
         let now = self.query.plan.now;
         let is_now = |option: &PlanOption| option.pickup.is_current(now);
         let found = [
             plan.options.iter().any(is_now),
-            !plan.options.iter().all(is_now),
+            !plan.options.iter().all(is_now) || !near_time.is_empty(),
         ];
         for (step, found) in steps.into_iter().zip(found) {
             let result = if found {
@@ -322,7 +330,7 @@ impl<'a> Climb<'a> {
             }
         }
         if !found[0] {
-            self.answer.next_pickup = self.next_pickup(&plan, &rules);
+            self.answer.next_pickup = self.next_pickup(&plan, &near_time, &rules);
         }
         self.take(&plan, Method::Pickup, wanted, |option| {
             if is_now(option) {
@@ -334,10 +342,38 @@ impl<'a> Climb<'a> {
         self.answer.outcome = plan.outcome;
         self.answer.partial = plan.partial;
         self.answer.rejected = plan.rejected;
+        // They are ways after all.
+        let is_way = |id: &StoreId| near_time.iter().any(|option| option.store == *id);
+        self.answer.rejected.retain(|(id, _, _)| !is_way(id));
+        let later = Plan {
+            outcome: PlanOutcome::Matched,
+            options: near_time,
+            partial: Vec::new(),
+            rejected: Vec::new(),
+        };
+        let room = wanted - self.answer.ways.len();
+        self.take(&later, Method::Pickup, room, |_| Step::PickupNearTime);
+    }
+
+    /// Stores that will have everything when what is on its way has come.
+    fn near_time(&self, rules: &Rules<'_>) -> Vec<PlanOption> {
+        let query = PlanQuery {
+            by: By {
+                method: Method::Pickup,
+                rules: Some(rules),
+            },
+            ..self.query.plan
+        };
+        near_time_options(self.state, &query)
     }
 
     /// The soonest pickup of those found, or else of the nearest store that is not open yet.
-    fn next_pickup(&self, found: &Plan, rules: &Rules<'_>) -> Option<NextPickup> {
+    fn next_pickup(
+        &self,
+        found: &Plan,
+        near_time: &[PlanOption],
+        rules: &Rules<'_>,
+    ) -> Option<NextPickup> {
         let of = |option: &PlanOption| NextPickup {
             store: option.store,
             distance_mm: option.distance_mm,
@@ -345,7 +381,8 @@ impl<'a> Climb<'a> {
         };
         let start = |next: &NextPickup| next.pickup.promised().map(|(start, _)| start);
         // The first of equals is the nearest.
-        let soonest = found.options.iter().map(of).min_by_key(start);
+        let found = found.options.iter().chain(near_time);
+        let soonest = found.map(of).min_by_key(start);
         if soonest.is_some() || !self.query.plan.require_open_now {
             return soonest;
         }
@@ -492,6 +529,7 @@ impl<'a> Climb<'a> {
             distance_mm: option.distance_mm,
             lines,
             pickup: option.pickup,
+            expected: option.expected,
             delivery: ships.then(|| policy.delivered(method, ready)).flatten(),
             cost: policy.cost(method, &features),
             features,

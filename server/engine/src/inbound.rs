@@ -169,6 +169,12 @@ impl InboundIndex {
         })
     }
 
+    /// How much is on its way to a store and not late at `now`.
+    pub fn in_time(&self, sku: SkuId, store: StoreId, now: Time) -> i64 {
+        let near = self.near_time(sku, store, now, i64::MAX);
+        near.map_or(0, |near| near.quantity)
+    }
+
     /// Everything, for whoever checks it.
     pub(crate) fn all(&self) -> Vec<(SkuId, Vec<Incoming>)> {
         let mut all: Vec<_> = self

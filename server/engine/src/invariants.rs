@@ -104,7 +104,13 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Findings) {
                     reservation.id, line.held, line.requested
                 ));
             }
-            let counted = [line.picked, line.rejected, line.handed_over, line.receipted];
+            let counted = [
+                line.picked,
+                line.rejected,
+                line.handed_over,
+                line.receipted,
+                line.awaited,
+            ];
             if counted.iter().any(|n| !(0..=line.requested).contains(n)) {
                 found.push(format!(
                     "{}: {line:?} counts more than there is",
@@ -120,6 +126,7 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Findings) {
             }
         }
     }
+    what_is_claimed_is_counted(state, found);
     let short: BTreeSet<CellKey> = state.stock.short_cells().collect();
     let swept = lock(&state.sweep).is_done();
     let buffers = state.stock.buffers();
@@ -162,6 +169,26 @@ fn held_stock_is_in_the_levels(state: &State, found: &mut Findings) {
             .filter(|(_, s)| **s != (0, 0))
             .map(|(cell, s)| format!("{cell:?}: no level for held {s:?}")),
     );
+}
+
+fn what_is_claimed_is_counted(state: &State, found: &mut Findings) {
+    let mut claims: BTreeMap<(CellKey, ReservationId), i64> = BTreeMap::new();
+    for reservation in &state.reservations {
+        for (cell, claimed) in reservation.claims() {
+            *claims.entry((cell, reservation.id)).or_default() += claimed;
+        }
+    }
+    for (cell, id, counted) in state.claims.all() {
+        let claimed = claims.remove(&(cell, id)).unwrap_or(0);
+        if claimed != counted {
+            found.push(format!(
+                "{id}: claims {claimed} of what is on its way to {cell:?}, and {counted} are counted"
+            ));
+        }
+    }
+    found.extend((claims.iter()).map(|((cell, id), claimed)| {
+        format!("{id}: claims {claimed} of what is on its way to {cell:?}, and none is counted")
+    }));
 }
 
 fn every_reservation_has_its_timer(state: &State, found: &mut Findings) {

@@ -8,7 +8,7 @@ use crate::ids::{CustomerId, Sequence, SkuId, StoreId};
 use crate::inbound::Delivery;
 use crate::offer::Offer;
 use crate::reservation::{CheckoutResult, Reservation};
-use crate::routing_policy::RoutingPolicy;
+use crate::routing_policy::{Cost, RoutingPolicy};
 use crate::stock::{Beside, StockLevel};
 use crate::units::Time;
 
@@ -108,6 +108,8 @@ pub struct Alternative {
     pub distance_mm: u64,
     /// When it can be picked up there; `None`: any time.
     pub window: Option<(Time, Time)>,
+    /// What it costs by the routing policy.
+    pub cost: Cost,
 }
 
 /// Something unusual in an event that was taken all the same.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::command::Timer;
-use crate::ids::{ReservationId, Sequence, SkuId, StoreId};
+use crate::ids::{CellKey, ReservationId, Sequence, SkuId, StoreId};
 use crate::limits::ENDED_RESERVATION_MS;
 use crate::location_terms::Method;
 use crate::order::{Handling, PickProblem, Sought};
@@ -106,6 +106,8 @@ pub struct ReservationLine {
     pub receipted: i64,
     /// Why something could not be picked, the last time.
     pub problem: Option<PickProblem>,
+    /// Thousandths of what was promised that were on their way to the store then.
+    pub awaited: i64,
 }
 
 impl ReservationLine {
@@ -121,7 +123,13 @@ impl ReservationLine {
             handed_over: 0,
             receipted: 0,
             problem: None,
+            awaited: 0,
         }
+    }
+
+    /// What it holds of deliveries on their way. What is taken first is from the shelf.
+    pub fn claimed(&self) -> i64 {
+        self.awaited.min(self.held)
     }
 
     /// What may still be handed over: what is held, and what a receipt named before it was handed over.
@@ -164,6 +172,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// What it holds of deliveries on their way, by level; a level may come more than once.
+    pub fn claims(&self) -> impl Iterator<Item = (CellKey, i64)> {
+        let lines = self.lines.iter().filter(|_| self.holds_stock());
+        lines
+            .filter(|line| line.claimed() > 0)
+            .map(|line| (CellKey::new(line.sku, self.store), line.claimed()))
+    }
+
     /// The slot it occupies: as long as somebody may come in it. Goods that only wait to be put back need none.
     pub fn held_slot(&self) -> Option<Slot> {
         let comes = self.holds_stock() && self.state != ReservationState::NeedsPutBack;

@@ -12,7 +12,7 @@ use crate::basket_stock::BasketStock;
 use crate::catalog::{Store, StoreState};
 use crate::command::WantedLine;
 use crate::geo_index::{Near, Spot, StoreIndex};
-use crate::ids::{SkuId, StoreId, compare_external};
+use crate::ids::{CellKey, SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
 use crate::location_terms::{LocationKind, Method};
 use crate::nearest::{Candidates, nearest};
@@ -88,6 +88,8 @@ pub struct PlanOption {
     pub distance_mm: u64,
     /// When it is ready: the window to pick it up in, and the slot.
     pub pickup: Pickup,
+    /// When what is on its way to it is expected; `None`: everything is there.
+    pub expected: Option<Time>,
 }
 
 impl PlanOption {
@@ -156,16 +158,45 @@ pub fn merged(lines: &[WantedLine]) -> SmallVec<[(SkuId, i64); 8]> {
     sums
 }
 
-/// What an order's own hold, which a new one would replace, adds to the availability of a product in a store.
-pub fn credit_of(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i64 {
+/// What an order's own hold, which a new one would replace, adds to the availability of a product in a store. Where others
+/// were promised what is still on its way, that is no reason to take the order off the shelf.
+pub fn credit_of(state: &State, credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i64 {
+    match held_by(credit, store, sku) {
+        (0, _) => 0,
+        (held, awaited) => held + promised_of_deliveries(state, CellKey::new(sku, store), awaited),
+    }
+}
+
+/// What may be promised to an order off the shelf of a store: what its own hold has counts, and what others were promised
+/// of deliveries does not take it away.
+pub fn on_the_shelf(
+    state: &State,
+    credit: Option<&Reservation>,
+    store: StoreId,
+    sku: SkuId,
+) -> i64 {
+    let (held, awaited) = held_by(credit, store, sku);
+    let available = state.available_online(sku, store) + held;
+    available + promised_of_deliveries(state, CellKey::new(sku, store), awaited)
+}
+
+/// What an order's own hold has of a product in a store, and how much of that is on its way.
+pub(crate) fn held_by(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> (i64, i64) {
     let own = credit.filter(|r| r.store == store && r.state == ReservationState::Held);
-    own.map_or(0, |r| {
-        r.lines
-            .iter()
-            .filter(|l| l.sku == sku)
-            .map(|l| l.held)
-            .sum()
-    })
+    let lines = own.into_iter().flat_map(|own| &own.lines);
+    lines
+        .filter(|line| line.sku == sku)
+        .fold((0, 0), |(held, awaited), line| {
+            (held + line.held, awaited + line.claimed())
+        })
+}
+
+/// What others than the holder of `awaited` were promised of what is still on its way.
+fn promised_of_deliveries(state: &State, cell: CellKey, awaited: i64) -> i64 {
+    match state.claims.of(cell) - awaited {
+        0 => 0,
+        others => others.min(state.inbound.incoming(cell.sku(), cell.store()).0),
+    }
 }
 
 /// The nearest stores that take orders and have all of it: the decision alone, without calendars and reasons. Allocates
@@ -204,7 +235,7 @@ struct Search<'a> {
 }
 
 /// Whether a store takes orders at all.
-fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
+pub(crate) fn admit(store: &Store, query: &PlanQuery<'_>) -> Result<(), StoreRejection> {
     match store.state {
         StoreState::Open => {}
         StoreState::Paused => return Err(StoreRejection::Paused),
@@ -253,7 +284,7 @@ impl<'a> Search<'a> {
     }
 
     fn hold(&self) -> BasketStock<'_> {
-        BasketStock::hold(&self.state.stock, &self.wanted, self.query.credit)
+        BasketStock::hold(self.state, &self.wanted, self.query.credit)
     }
 
     /// Stores that may be asked at all.
@@ -385,6 +416,7 @@ impl<'a> Search<'a> {
             store: near.id,
             distance_mm: near.distance_mm,
             pickup,
+            expected: None,
         })
     }
 

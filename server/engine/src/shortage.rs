@@ -1,11 +1,14 @@
 //! Where less is there than was promised, and whose goods are in danger. What is there goes to confirmed reservations
-//! first, and among equals to the older one; the rest is at risk.
+//! first, and among equals to the older one; the rest is at risk. What was promised of a delivery is at risk once that is late,
+//! cancelled, or came with less.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::ids::{CellKey, ReservationId, SkuId, StoreId};
 use crate::reservation::ReservationState;
 use crate::state::State;
+use crate::units::Time;
 
 /// Part of a reservation that is not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +27,8 @@ pub struct AtRisk {
 
 /// Every live reservation that is no longer covered because of one of the levels `short`, oldest first. Reads what it finds
 /// while changes go on: exact where nothing changes meanwhile.
-pub fn at_risk(state: &State, short: &[CellKey]) -> Vec<AtRisk> {
-    let mut promised: FxHashMap<CellKey, Vec<(bool, ReservationId, i64)>> =
+pub fn at_risk(state: &State, short: &[CellKey], now: Time) -> Vec<AtRisk> {
+    let mut promised: FxHashMap<CellKey, Vec<(bool, ReservationId, i64, i64)>> =
         short.iter().map(|cell| (*cell, Vec::new())).collect();
     if promised.is_empty() {
         return Vec::new();
@@ -35,7 +38,7 @@ pub fn at_risk(state: &State, short: &[CellKey]) -> Vec<AtRisk> {
             let cell = CellKey::new(line.sku, entry.store);
             if let Some(list) = promised.get_mut(&cell) {
                 let held_only = entry.state == ReservationState::Held;
-                list.push((held_only, entry.id, line.held));
+                list.push((held_only, entry.id, line.held, line.claimed()));
             }
         }
     }
@@ -46,15 +49,25 @@ pub fn at_risk(state: &State, short: &[CellKey]) -> Vec<AtRisk> {
             .stock
             .read(cell, |level| level.on_hand - level.damaged);
         let mut left = there.unwrap_or(0).max(0);
-        for (_, reservation, held) in list {
-            let covered = held.min(left);
+        let mut on_its_way = state.inbound.in_time(cell.sku(), cell.store(), now);
+        let mut missing: SmallVec<[i64; 8]> = SmallVec::new();
+        // What was promised off the shelf comes before what was promised of a delivery.
+        for (_, _, held, claimed) in &list {
+            let covered = (held - claimed).min(left);
             left -= covered;
-            if covered < held {
-                let (sku, store, missing) = (cell.sku(), cell.store(), held - covered);
+            missing.push(held - claimed - covered);
+        }
+        for ((_, reservation, held, claimed), missing) in list.into_iter().zip(missing) {
+            let comes = claimed.min(on_its_way);
+            on_its_way -= comes;
+            let covered = (claimed - comes).min(left);
+            left -= covered;
+            let missing = missing + claimed - comes - covered;
+            if missing > 0 {
                 at_risk.push(AtRisk {
                     reservation,
-                    store,
-                    sku,
+                    store: cell.store(),
+                    sku: cell.sku(),
                     held,
                     missing,
                 });

@@ -16,6 +16,7 @@ use crate::answered_requests::AnsweredRequests;
 use crate::barcode::Embedded;
 use crate::buffers::Sweep;
 use crate::catalog::{CategoryId, Product, Store};
+use crate::claims::Claims;
 use crate::command::Timer;
 use crate::customer::Customer;
 use crate::facts::SourceProgress;
@@ -235,6 +236,8 @@ pub struct State {
     pub routing_policy: Published<RoutingPolicy>,
     /// Pickup slots that reservations hold. Derived from them.
     pub held_slots: HeldSlots,
+    /// What is promised of deliveries on their way.
+    pub claims: Claims,
 }
 
 impl Default for State {
@@ -280,6 +283,7 @@ impl Default for State {
             sweep: Mutex::default(),
             routing_policy: Published::default(),
             held_slots: HeldSlots::default(),
+            claims: Claims::default(),
         }
     }
 }
@@ -381,9 +385,11 @@ impl State {
 
     /// What may be promised online of a product in a store.
     pub fn available_online(&self, sku: SkuId, store: StoreId) -> i64 {
-        self.stock
-            .read(CellKey::new(sku, store), StockLevel::available_online)
-            .unwrap_or(0)
+        let level = self
+            .stock
+            .read(CellKey::new(sku, store), StockLevel::available_online);
+        // What was never there is kept back all the same, when it comes.
+        level.unwrap_or_else(|| -self.stock.buffers().effective(sku, store, 0))
     }
 
     /// The path of a category.

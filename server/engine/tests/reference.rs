@@ -350,6 +350,7 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                     "{name}"
                 );
                 let candidate = tillside_engine::command::Candidate {
+                    near_time: false,
                     store: option.store,
                     distance_mm: option.distance_mm,
                     method: Default::default(),

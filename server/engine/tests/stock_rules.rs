@@ -192,14 +192,14 @@ fn the_reservations_that_are_no_longer_covered_are_told() {
     let third = world.hold("o3", &[("p1", 2)], &["A"]).id;
     world.ok(Command::ConfirmReservation(third));
     assert_eq!(short_at(&world, "A"), []);
-    assert_eq!(at_risk(&world.state, &[]), []);
+    assert_eq!(at_risk(&world.state, &[], world.now), []);
     world.wait_ms(1);
     // Three of them are gone: the confirmed one is covered first, then the oldest.
     let mut sale = receipt("A", 1);
     sale.lines = vec![line("p1", 3, 300)];
     world.sell(sale);
     let found = |world: &World| -> Vec<_> {
-        let at_risk = at_risk(&world.state, &short_at(world, "A"));
+        let at_risk = at_risk(&world.state, &short_at(world, "A"), world.now);
         at_risk
             .iter()
             .map(|r| (r.reservation, r.missing / 1000))

@@ -104,6 +104,7 @@ pub fn candidates(ladder: &Ladder) -> SmallVec<[Candidate; 8]> {
         store: leg.place,
         distance_mm: leg.distance_mm,
         method: leg.method,
+        near_time: leg.expected.is_some(),
     };
     whole
         .flat_map(|way| way.legs.iter().map(candidate))
@@ -181,6 +182,19 @@ pub fn wire_ladder(
     }
 }
 
+/// A cost by the routing policy, whose currency it is in.
+pub fn wire_cost(cost: &Cost, currency: Currency) -> v1::OptionCost {
+    let amount = |minor| Some(money(Money { currency, minor }));
+    v1::OptionCost {
+        total: amount(cost.total()),
+        distance: amount(cost.distance),
+        handling: amount(cost.handling),
+        parcels: amount(cost.parcels),
+        store_load: amount(cost.store_load),
+        waiting: amount(cost.waiting),
+    }
+}
+
 struct Writer<'a> {
     state: &'a State,
     currency: Currency,
@@ -240,21 +254,13 @@ impl Writer<'_> {
                 .and_then(|p| p.slot.as_ref())
                 .map(|s| window(s.span())),
             delivery_window: leg.delivery.map(window),
+            incoming_time: leg.expected.map(timestamp),
             cost: Some(self.cost(&leg.cost)),
         })
     }
 
     fn cost(&self, cost: &Cost) -> v1::OptionCost {
-        let currency = self.currency;
-        let amount = |minor| Some(money(Money { currency, minor }));
-        v1::OptionCost {
-            total: amount(cost.total()),
-            distance: amount(cost.distance),
-            handling: amount(cost.handling),
-            parcels: amount(cost.parcels),
-            store_load: amount(cost.store_load),
-            waiting: amount(cost.waiting),
-        }
+        wire_cost(cost, self.currency)
     }
 
     fn next_pickup(&self, next: &NextPickup) -> Option<v1::NextPickup> {

@@ -14,6 +14,7 @@ use tillside_proto::v1;
 
 use super::catalog::wire_point;
 use super::checks::{Checks, Path};
+use super::ladder::wire_cost;
 use super::location_terms::wire_method;
 use super::values::{meters, quantity, timestamp, window};
 use crate::requests::Mutation;
@@ -298,6 +299,7 @@ pub fn add_progress(wire: &mut v1::ReservationLine, line: &ReservationLine, unit
     wire.quantity_rejected = some(line.rejected);
     wire.quantity_handed_over = some(line.handed_over);
     wire.quantity_receipted = some(line.receipted);
+    wire.quantity_awaited = some(line.claimed());
     let reason = line
         .problem
         .map_or(v1::PickExceptionReason::Unspecified, |p| match p {
@@ -319,7 +321,9 @@ pub fn wire_alternatives(
     let is_reported = |l: &&ReservationLine| reported.iter().any(|id| **id == *l.line_id);
     let lines = short.lines.iter().filter(|l| l.held > 0 || is_reported(l));
     let line_ids: Vec<String> = lines.map(|l| l.line_id.to_string()).collect();
+    let currency = state.routing_policy.get().currency;
     let options = alternatives.iter().zip(1..).filter_map(|(found, rank)| {
+        let cost = Some(wire_cost(&found.cost, currency));
         let store = state.stores.get(found.store)?;
         let method = wire_method(short.method);
         let pickup_window = found.window.filter(|_| !short.method.ships()).map(window);
@@ -332,12 +336,14 @@ pub fn wire_alternatives(
             line_ids: line_ids.clone(),
             location: Some(wire_point(store.location)),
             method: method.into(),
+            cost: cost.clone(),
             ..Default::default()
         };
         Some(v1::FulfillmentOption {
             method: method.into(),
             rank,
             legs: vec![leg],
+            cost,
             ..Default::default()
         })
     });

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use tillside_engine::command::Command;
+use tillside_engine::decide::pick_exceptions::alternatives;
 use tillside_engine::ids::{StoreId, compare_external};
 use tillside_engine::inbound::{Delivery, DeliveryState};
 use tillside_engine::reject::Rejection;
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::availability::{Filter, WATCHERS_MAX};
 use crate::convert::checks::{Checks, Path};
 use crate::convert::inbound::{self, wire_delivery};
+use crate::convert::orders::wire_alternatives;
 use crate::convert::paging::{page, token};
 use crate::convert::stock::{adjustment, availabilities, availability, count, wire_level};
 use crate::convert::stock_rules::{stock_rules, store_prices, wire_buffer};
@@ -33,6 +35,9 @@ use crate::convert::values::timestamp;
 use crate::errors;
 use crate::gate::Gate;
 use crate::sequencer::Answer;
+
+/// Stores that are named for a reservation at risk.
+const ALTERNATIVES: usize = 3;
 
 /// Stores, or SKUs, that one watcher names: beyond it, all are cheaper.
 const FILTER_MAX: usize = 10_000;
@@ -276,7 +281,7 @@ impl InventoryService for Handlers {
             let cells = looking.state.stock.short_cells();
             let cells = cells.filter(|cell| store.is_none_or(|store| cell.store() == store));
             let short: Vec<_> = cells.collect();
-            let at_risk = at_risk(&looking.state, &short);
+            let at_risk = at_risk(&looking.state, &short, looking.now());
             (short, at_risk)
         });
         let found = found.await;
@@ -300,6 +305,12 @@ impl InventoryService for Handlers {
                 sku: state.products.get(risk.sku)?.sku.to_string(),
                 held_thousandths: risk.held,
                 missing_thousandths: risk.missing,
+                alternatives: wire_alternatives(
+                    state,
+                    &alternatives(state, &reservation, ALTERNATIVES, now),
+                    &reservation,
+                    &[],
+                ),
             })
         });
         Ok(Response::new(v1::ListShortagesResponse {

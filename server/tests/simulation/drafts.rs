@@ -449,10 +449,12 @@ pub(crate) fn reserve(rng: &mut StdRng, checkout: bool) -> Reserve {
         .map(|i| wanted(i, rng))
         .collect();
     let first = rng.random_range(0..STORES);
+    let near_time = rng.random_ratio(1, 4);
     let candidate = |n: u32| Candidate {
         store: StoreId((first + n) % STORES),
         distance_mm: u64::from(n),
         method: Default::default(),
+        near_time,
     };
     let candidates = if rng.random_ratio(1, 15) {
         0

@@ -247,6 +247,17 @@ fn when(leg: &FulfillmentLeg) -> String {
     if let Some(delivery) = &leg.delivery_window {
         return format!("there {}", window(Some(delivery), &leg.store_time_zone));
     }
+    let pickup = pickup(leg);
+    match &leg.incoming_time {
+        Some(comes) => format!(
+            "{pickup}, delivery {}",
+            instant::format_in_zone(comes, &leg.store_time_zone)
+        ),
+        None => pickup,
+    }
+}
+
+fn pickup(leg: &FulfillmentLeg) -> String {
     match (&leg.pickup_slot, &leg.pickup_window, leg.method()) {
         (Some(slot), _, _) => format!("slot {}", window(Some(slot), &leg.store_time_zone)),
         (None, Some(pickup), _) => window(Some(pickup), &leg.store_time_zone),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::claims::arrived;
 use crate::command::{InboundDraft, InboundLineDraft, ReceiptDraft};
 use crate::ctx::Ctx;
 use crate::decide::stock::{moved, same_unit};
@@ -148,7 +149,9 @@ pub(super) fn receive(
     open(&there)?;
     let came = if draft.lines.is_empty() {
         let lines = there.on_its_way();
-        lines.map(|line| (line.sku, line.outstanding())).collect()
+        lines
+            .map(|line| (line.sku, line.outstanding()))
+            .collect::<Vec<_>>()
     } else {
         resolved(state, &draft.lines, "lines")?
     };
@@ -157,7 +160,7 @@ pub(super) fn receive(
         version: ctx.seq,
         ..Delivery::clone(&there)
     };
-    let mut events = Vec::new();
+    let mut events = arrived(state, delivery.store, &came, ctx);
     let reason = if delivery.from.is_some() {
         MoveReason::Transfer
     } else {

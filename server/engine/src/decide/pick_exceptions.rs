@@ -10,16 +10,17 @@ use crate::ctx::Ctx;
 use crate::decide::Decided;
 use crate::decide::orders::{acknowledge_by, end, moved, put, refused, seen};
 use crate::event::Event;
+use crate::fulfillment_ladder::{LadderQuery, Leg, ladder};
 use crate::ids::{ReservationId, SkuId};
 use crate::limits::REROUTES_MAX;
-use crate::location_terms::Method;
+use crate::location_terms::{Method, Methods};
 use crate::order::{Handling, PickProblem};
 use crate::order_command::PickException;
 use crate::pickup_slots::Slot;
 use crate::reject::Rejection;
 use crate::reply::{Alternative, Reply};
 use crate::reservation::{Reservation, ReservationLine, ReservationState as At};
-use crate::routing::{By, PlanOption, PlanQuery, options};
+use crate::routing::{By, PlanQuery};
 use crate::state::State;
 use crate::units::Time;
 
@@ -52,7 +53,7 @@ pub(super) fn report(
     }
     let mut events = missing.events(state, &reservation, ctx);
     events.push(missing.checked(&reservation));
-    let alternatives = alternatives(state, &reservation, found.max_options.max(1), ctx);
+    let alternatives = alternatives(state, &reservation, found.max_options.max(1), ctx.now);
     seen(&mut after, ctx);
     after.state = match after.state {
         At::Confirmed => At::Picking,
@@ -167,11 +168,11 @@ impl Missing {
 }
 
 /// Other stores that have everything this one holds, best first. None once too many have failed the order.
-fn alternatives(
+pub fn alternatives(
     state: &State,
     reservation: &Reservation,
     max_options: usize,
-    ctx: &Ctx,
+    now: Time,
 ) -> Vec<Alternative> {
     let Some(sought) = reservation.sought else {
         return Vec::new();
@@ -186,31 +187,37 @@ fn alternatives(
     let failed = state.stores.get(reservation.store);
     let zone = failed.as_ref().map(|store| &*store.travel_zone);
     let policy = state.routing_policy.get();
-    let skus = lines.iter().map(|line| line.sku);
-    let rules = policy.rules_for(state, skus, None, reservation.method);
-    let query = PlanQuery {
-        origin: sought.origin,
-        lines: &lines,
-        limit_mm: sought.limit_mm,
-        // Those that had the order may be among the first.
-        max_options: max_options + without.len(),
-        require_open_now: false,
-        only_store: None,
-        now: ctx.now,
-        credit: None,
-        travel_zone: zone.filter(|zone| !zone.is_empty() && !reservation.method.ships()),
-        by: By {
-            method: reservation.method,
-            rules: Some(&rules),
+    let query = LadderQuery {
+        plan: PlanQuery {
+            origin: sought.origin,
+            lines: &lines,
+            limit_mm: sought.limit_mm,
+            // Those that had the order may be among the first.
+            max_options: max_options + without.len(),
+            require_open_now: false,
+            only_store: None,
+            now,
+            credit: None,
+            travel_zone: zone.filter(|zone| !zone.is_empty() && !reservation.method.ships()),
+            by: By::default(),
         },
+        methods: Methods::of([reservation.method]),
+        line_methods: &[],
+        destination_point: None,
+        destination: None,
+        policy: &policy,
+        explain: false,
     };
-    let alternative = |o: &PlanOption| Alternative {
-        store: o.store,
-        distance_mm: o.distance_mm,
-        window: o.pickup.promised(),
+    let found = ladder(state, &query);
+    let legs = found.ways.iter().flat_map(|way| &way.legs);
+    // A promise that was broken is not followed by one of goods on their way.
+    let others = legs.filter(|leg| leg.expected.is_none() && !without.contains(&leg.place));
+    let alternative = |leg: &Leg| Alternative {
+        store: leg.place,
+        distance_mm: leg.distance_mm,
+        window: leg.pickup.promised(),
+        cost: leg.cost,
     };
-    let options = options(state, &query);
-    let others = options.iter().filter(|o| !without.contains(&o.store));
     others.take(max_options).map(alternative).collect()
 }
 
@@ -288,7 +295,7 @@ fn promised_at(
 /// A store did not acknowledge in time: the order moves to the next one that has it, or is left there and marked.
 pub(super) fn unanswered(state: &State, reservation: &Reservation, ctx: &Ctx) -> Vec<Event> {
     let mut after = reservation.clone();
-    let alternatives = alternatives(state, reservation, 1, ctx);
+    let alternatives = alternatives(state, reservation, 1, ctx.now);
     let Some(next) = alternatives.first() else {
         after.handling.deadline = None;
         after.handling.acknowledge_missed = true;

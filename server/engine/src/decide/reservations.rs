@@ -7,8 +7,9 @@ use crate::command::{Candidate, Otherwise, Reserve};
 use crate::ctx::Ctx;
 use crate::decide::{Decided, Rules, orders};
 use crate::event::Event;
-use crate::ids::ReservationId;
+use crate::ids::{ReservationId, SkuId};
 use crate::limits::{CLOSED_CHECKOUT_MS, SLOTS_LOOKED_AT_MAX};
+use crate::near_time::{Cover, cover};
 use crate::order::{Handling, PaymentState};
 use crate::order_command::Terms;
 use crate::pickup_slots::{Slot, has_room};
@@ -17,7 +18,7 @@ use crate::reply::Reply;
 use crate::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
-use crate::routing::{credit_of, merged};
+use crate::routing::{merged, on_the_shelf};
 use crate::state::State;
 use crate::units::Time;
 
@@ -125,37 +126,50 @@ fn take_first(
         return Err(nothing(reserve.otherwise));
     }
     let wanted = merged(&reserve.lines);
-    let has_all = |candidate: &Candidate| {
-        wanted.iter().all(|&(sku, quantity)| {
-            state.available_online(sku, candidate.store) + credit_of(earlier, candidate.store, sku)
-                >= quantity
-        })
+    let covered = |candidate: &Candidate| {
+        let store = candidate.store;
+        if candidate.near_time {
+            return cover(state, &wanted, store, ctx.now, earlier);
+        }
+        let has = |sku| on_the_shelf(state, earlier, store, sku);
+        let is_there = wanted.iter().all(|&(sku, quantity)| has(sku) >= quantity);
+        is_there.then_some(Cover::THERE)
     };
     let mut full = None;
     let mut promised = None;
     let candidates = reserve.candidates.iter().enumerate();
-    for (choice, candidate) in candidates.filter(|(_, candidate)| has_all(candidate)) {
-        match promise(state, candidate, reserve.slot_start, earlier, ctx)? {
+    let candidates = candidates.filter_map(|(choice, c)| Some((choice, c, covered(c)?)));
+    for (choice, candidate, cover) in candidates {
+        let from = cover
+            .expected
+            .map_or(ctx.now, |expected| expected.max(ctx.now));
+        match promise(state, candidate, reserve.slot_start, earlier, from)? {
             Ok(promise) => {
-                promised = Some((choice, candidate, promise));
+                promised = Some((choice, candidate, cover, promise));
                 break;
             }
             Err(next) => full = full.or(Some(next)),
         }
     }
-    let Some((choice, candidate, (window, slot))) = promised else {
+    let Some((choice, candidate, cover, (window, slot))) = promised else {
         return Err(full.map_or(Rejection::Contended, |next| Rejection::SlotFull { next }));
     };
-    let line = |l: &crate::command::WantedLine| {
-        ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity)
-    };
+    let mut lines: Vec<ReservationLine> = (reserve.lines.iter())
+        .map(|l| ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity))
+        .collect();
+    if cover.expected.is_some() {
+        for (sku, _) in &wanted {
+            let there = on_the_shelf(state, earlier, candidate.store, *sku);
+            await_rest(&mut lines, *sku, there);
+        }
+    }
     let next = state.counters().next_reservation.max(1);
     Ok(Reservation {
         id: ReservationId(next),
         order_id: Arc::clone(&reserve.order_id),
         store: candidate.store,
         state: ReservationState::Held,
-        lines: reserve.lines.iter().map(line).collect(),
+        lines,
         distance_mm: candidate.distance_mm,
         window,
         expire: ctx.now.plus_ms(reserve.hold_ms),
@@ -171,6 +185,16 @@ fn take_first(
     })
 }
 
+/// Notes what the shelf has not got for the lines of a product: it is on its way.
+fn await_rest(lines: &mut [ReservationLine], sku: SkuId, on_the_shelf: i64) {
+    let mut left = on_the_shelf.max(0);
+    for line in lines.iter_mut().filter(|line| line.sku == sku) {
+        let there = left.min(line.held);
+        line.awaited = line.held - there;
+        left -= there;
+    }
+}
+
 /// The refusal where there is no candidate.
 fn nothing(otherwise: Otherwise) -> Rejection {
     match otherwise {
@@ -183,26 +207,24 @@ fn nothing(otherwise: Otherwise) -> Rejection {
 /// What is promised of a place: when, and in which slot.
 type Promise = (Option<(Time, Time)>, Option<Slot>);
 
-/// What a candidate that has everything can promise; `Err`: no room in its slots, and where the next one with room is.
+/// What a candidate that has everything at `from` can promise; `Err`: no room in its slots, and where the next one with room
+/// is.
 fn promise(
     state: &State,
     candidate: &Candidate,
     slot_start: Option<Time>,
     own: Option<&Reservation>,
-    ctx: &Ctx,
+    from: Time,
 ) -> Result<Result<Promise, Option<(Time, Time)>>, Rejection> {
     let Some(store) = state.stores.get(candidate.store) else {
         return Ok(Ok((None, None)));
     };
     if candidate.method.ships() {
         let policy = state.routing_policy.get();
-        return Ok(Ok((
-            policy.delivery(candidate.method, &store, ctx.now),
-            None,
-        )));
+        return Ok(Ok((policy.delivery(candidate.method, &store, from), None)));
     }
     let (id, held) = (candidate.store, &state.held_slots);
-    let first = || store.first_pickup(id, held, ctx.now, own);
+    let first = || store.first_pickup(id, held, from, own);
     let Some(start) = slot_start else {
         return Ok(match first() {
             Some(pickup) => Ok((pickup.promised(), pickup.slot)),
@@ -211,7 +233,7 @@ fn promise(
             None => Err(None),
         });
     };
-    let mut slots = store.pickup_slots(ctx.now).take(SLOTS_LOOKED_AT_MAX);
+    let mut slots = store.pickup_slots(from).take(SLOTS_LOOKED_AT_MAX);
     match slots.find(|slot| slot.start >= start) {
         Some(slot) if slot.start == start => Ok(if has_room(&slot, id, held, own) {
             Ok((Some(slot.span()), Some(slot)))

@@ -342,6 +342,7 @@ impl World {
                     store: self.store(s),
                     distance_mm: 0,
                     method: Default::default(),
+                    near_time: false,
                 })
                 .collect(),
             hold_ms: HOLD_MS_DEFAULT,

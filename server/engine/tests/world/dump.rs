@@ -56,6 +56,7 @@ pub(crate) fn dump(state: &State) -> Vec<String> {
     lines.push(format!("counters = {:?}", state.counters()));
     lines.push(format!("active offers = {:?}", state.active_offers.get()));
     lines.push(format!("routing policy = {:?}", state.routing_policy.get()));
+    lines.push(format!("claims = {:?}", state.claims.all()));
     lines.push(format!("held slots = {:?}", state.held_slots.all()));
     lines.push(format!("store index = {:?}", state.store_index.get()));
     lines.sort_unstable();

@@ -7,12 +7,13 @@ use tillside_engine::order::{
     Handling, HandoverKind, PaymentState, PickupCodeHash, Shipment, Sought,
 };
 use tillside_engine::reply::Alternative;
+use tillside_engine::routing_policy::Cost;
 use tillside_engine::units::Time;
 
 use super::Stored;
 use super::codes::Coded;
 use super::reservation::WindowRecord;
-use super::values::{halves, hashes};
+use super::values::{halves, hashes, optional};
 use crate::error::RecordProblem;
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -145,6 +146,47 @@ pub(crate) struct AlternativeRecord {
     distance_mm: u64,
     #[prost(message, optional, tag = "3")]
     window: Option<WindowRecord>,
+    #[prost(message, optional, tag = "60")]
+    cost: Option<CostRecord>,
+}
+
+/// Minor units.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct CostRecord {
+    #[prost(sint64, tag = "1")]
+    distance: i64,
+    #[prost(sint64, tag = "2")]
+    handling: i64,
+    #[prost(sint64, tag = "3")]
+    parcels: i64,
+    #[prost(sint64, tag = "4")]
+    store_load: i64,
+    #[prost(sint64, tag = "5")]
+    waiting: i64,
+}
+
+impl Stored for Cost {
+    type Record = CostRecord;
+
+    fn to_record(&self) -> CostRecord {
+        CostRecord {
+            distance: self.distance,
+            handling: self.handling,
+            parcels: self.parcels,
+            store_load: self.store_load,
+            waiting: self.waiting,
+        }
+    }
+
+    fn from_record(record: CostRecord) -> Result<Self, RecordProblem> {
+        Ok(Cost {
+            distance: record.distance,
+            handling: record.handling,
+            parcels: record.parcels,
+            store_load: record.store_load,
+            waiting: record.waiting,
+        })
+    }
 }
 
 impl Stored for Alternative {
@@ -155,6 +197,7 @@ impl Stored for Alternative {
             store: self.store.0,
             distance_mm: self.distance_mm,
             window: self.window.map(WindowRecord::of),
+            cost: (self.cost != Cost::default()).then(|| self.cost.to_record()),
         }
     }
 
@@ -163,6 +206,7 @@ impl Stored for Alternative {
             store: StoreId(record.store),
             distance_mm: record.distance_mm,
             window: record.window.map(WindowRecord::window),
+            cost: optional(record.cost)?.unwrap_or_default(),
         })
     }
 }

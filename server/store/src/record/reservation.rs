@@ -72,6 +72,8 @@ pub(crate) struct ReservationLineRecord {
     /// 0: none.
     #[prost(uint32, tag = "44")]
     problem: u32,
+    #[prost(sint64, tag = "60")]
+    awaited: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -156,6 +158,7 @@ impl Stored for ReservationLine {
             handed_over: self.handed_over,
             receipted: self.receipted,
             problem: self.problem.map_or(0, |problem| problem.code()),
+            awaited: self.awaited,
         }
     }
 
@@ -173,6 +176,7 @@ impl Stored for ReservationLine {
                 0 => None,
                 code => Some(PickProblem::decoded(code)?),
             },
+            awaited: record.awaited,
         })
     }
 }

@@ -34,7 +34,9 @@ use tillside_engine::reply::{Alternative, Reply, Warning};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
-use tillside_engine::routing_policy::{MethodCost, RankBy, RoutingPolicy, RoutingRule, RuleEffect};
+use tillside_engine::routing_policy::{
+    Cost, MethodCost, RankBy, RoutingPolicy, RoutingRule, RuleEffect,
+};
 use tillside_engine::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::Counters;
 use tillside_engine::stock::{Beside, MoveReason, RecentMovements, StockLevel};
@@ -319,6 +321,7 @@ fn order() -> Reservation {
         handed_over: 4,
         receipted: 5,
         problem,
+        awaited: 6,
         ..ReservationLine::holding("2".into(), SkuId(0), i64::MAX)
     };
     Reservation {
@@ -784,11 +787,19 @@ fn replies() -> Vec<Reply> {
                     store: StoreId(0),
                     distance_mm: 0,
                     window: None,
+                    cost: Cost::default(),
                 },
                 Alternative {
                     store: StoreId(1),
                     distance_mm: u64::MAX,
                     window: Some((Time(-1), Time(1))),
+                    cost: Cost {
+                        distance: 1,
+                        handling: -2,
+                        parcels: i64::MAX,
+                        store_load: i64::MIN,
+                        waiting: 5,
+                    },
                 },
             ],
         },

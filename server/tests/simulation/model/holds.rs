@@ -88,24 +88,27 @@ impl Model {
         for line in &reserve.lines {
             *wanted.entry(line.sku.0).or_default() += line.quantity;
         }
-        let own = |sku: u32, store: u32| -> i64 {
-            let lines = earlier
-                .iter()
-                .filter(|r| r.store.0 == store)
-                .flat_map(|r| &r.lines);
-            lines.filter(|l| l.sku.0 == sku).map(|l| l.held).sum()
-        };
-        let has_all = |store: u32| {
-            wanted
-                .iter()
-                .all(|(sku, q)| self.available((*sku, store)) + own(*sku, store) >= *q)
+        let own = earlier.as_deref();
+        let has_all = |store: u32, near_time: bool| {
+            wanted.iter().all(|(sku, q)| {
+                let there = self.shelf((*sku, store), own);
+                let comes = self.near((*sku, store), at.now) - self.claimed((*sku, store), own);
+                there >= *q
+                    || (near_time && self.near((*sku, store), at.now) > 0 && there + comes >= *q)
+            })
         };
         let place = reserve
             .candidates
             .iter()
             .enumerate()
-            .find(|(_, c)| has_all(c.store.0))
+            .find(|(_, c)| has_all(c.store.0, c.near_time))
             .map(|(n, c)| (n, *c));
+        let mut shelf: BTreeMap<u32, i64> = BTreeMap::new();
+        if let Some((_, place)) = place {
+            for sku in wanted.keys() {
+                shelf.insert(*sku, self.shelf((*sku, place.store.0), own).max(0));
+            }
+        }
         let hold = match (
             reserve.candidates.is_empty(),
             reserve.checkout_revision,
@@ -121,15 +124,22 @@ impl Model {
         }
         let hold = hold.map(|(passed_over, place)| {
             self.reservations_made += 1;
-            let line = |l: &tillside_engine::command::WantedLine| {
-                ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity)
+            let mut line = |l: &tillside_engine::command::WantedLine| {
+                let left = shelf.get_mut(&l.sku.0).expect("it is wanted");
+                let there = l.quantity.min(*left);
+                *left -= there;
+                let line = ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity);
+                ReservationLine {
+                    awaited: l.quantity - there,
+                    ..line
+                }
             };
             let reservation = Reservation {
                 id: ReservationId(self.reservations_made),
                 order_id: Arc::clone(&reserve.order_id),
                 store: place.store,
                 state: ReservationState::Held,
-                lines: reserve.lines.iter().map(line).collect(),
+                lines: reserve.lines.iter().map(&mut line).collect(),
                 distance_mm: place.distance_mm,
                 window: None,
                 expire: at.now.plus_ms(reserve.hold_ms),

@@ -12,6 +12,7 @@ use tillside_engine::command::{
 use tillside_engine::facts::{Fact, FactKey, SourceProgress};
 use tillside_engine::ids::{SkuId, StoreId};
 use tillside_engine::inbound::{Delivery, DeliveryLine, DeliveryState};
+use tillside_engine::reservation::Reservation;
 use tillside_engine::units::{Money, Time};
 
 use super::{At, CellKey, Entity, Model, Outcome, Refusal, Told, refused};
@@ -195,6 +196,9 @@ impl Model {
             let open = there.lines.iter().filter(|l| l.announced > l.received);
             came = open.map(|l| (l.sku.0, l.announced - l.received)).collect();
         }
+        for (sku, quantity) in &came {
+            self.bring((*sku, there.store.0), *quantity, at);
+        }
         for (sku, quantity) in came {
             self.move_stock((sku, there.store.0), quantity, own_time, at.now);
             match after.lines.iter_mut().find(|line| line.sku.0 == sku) {
@@ -245,6 +249,64 @@ impl Model {
         self.touch(Entity::Delivery(Arc::clone(&id)));
         self.deliveries.insert(id, Arc::clone(&delivery));
         (Told::Delivery(delivery, false), true)
+    }
+
+    /// What came belongs to those who were promised it, the oldest promise first.
+    fn bring(&mut self, (sku, store): CellKey, quantity: i64, at: At) {
+        let claims = |r: &&Arc<Reservation>| {
+            let lines = r.lines.iter().filter(|l| l.sku.0 == sku);
+            r.store.0 == store
+                && r.holds_stock()
+                && lines.map(|l| l.awaited.min(l.held)).sum::<i64>() > 0
+        };
+        let promised: Vec<Arc<Reservation>> =
+            self.reservations.values().filter(claims).cloned().collect();
+        let mut left = quantity;
+        for reservation in promised {
+            if left <= 0 {
+                return;
+            }
+            let mut after = Reservation::clone(&reservation);
+            after.version = at.sequence;
+            for line in after.lines.iter_mut().filter(|l| l.sku.0 == sku) {
+                let awaited = line.awaited.min(line.held);
+                line.awaited = awaited - left.min(awaited);
+                left -= left.min(awaited);
+            }
+            self.set(after);
+        }
+    }
+
+    /// What is promised of what is on its way, by all but one reservation.
+    pub(super) fn claimed(&self, (sku, store): CellKey, but: Option<&Reservation>) -> i64 {
+        let others = self.reservations.values().filter(|r| {
+            r.store.0 == store && r.holds_stock() && but.is_none_or(|but| but.id != r.id)
+        });
+        let lines = others.flat_map(|r| r.lines.iter().filter(|l| l.sku.0 == sku));
+        lines.map(|l| l.awaited.min(l.held)).sum()
+    }
+
+    /// What is there for an order whose own hold is `own`.
+    pub(super) fn shelf(&self, (sku, store): CellKey, own: Option<&Reservation>) -> i64 {
+        let lines = own
+            .into_iter()
+            .filter(|r| r.store.0 == store)
+            .flat_map(|r| &r.lines);
+        let held: i64 = lines.filter(|l| l.sku.0 == sku).map(|l| l.held).sum();
+        let others = self.claimed((sku, store), own);
+        self.available((sku, store)) + held + others.min(self.incoming((sku, store)).0)
+    }
+
+    /// What comes within two days, counted from the last quarter of an hour.
+    pub(super) fn near(&self, (sku, store): CellKey, now: Time) -> i64 {
+        let from = now.0.div_euclid(900_000) * 900_000;
+        let open = self.deliveries.values().filter(|d| {
+            d.state == DeliveryState::Expected
+                && d.store.0 == store
+                && (from..=from + 48 * 3_600_000).contains(&d.expected.0)
+        });
+        let lines = open.flat_map(|d| d.lines.iter().filter(|l| l.sku.0 == sku));
+        lines.map(|l| (l.announced - l.received).max(0)).sum()
     }
 
     /// What is on its way to a store, and when the first of it comes.

@@ -344,6 +344,7 @@ impl Model {
             store: StoreId(n),
             distance_mm,
             window: None,
+            cost: Default::default(),
         };
         found.into_iter().map(alternative).collect()
     }
