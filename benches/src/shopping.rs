@@ -66,7 +66,7 @@ pub fn question<'a>(origin: Point<f64>, lines: &'a [WantedLine]) -> PlanQuery<'a
         require_open_now: false,
         only_store: None,
         now: NOW,
-        credit: None,
+        own: Default::default(),
         travel_zone: None,
         by: Default::default(),
     }
@@ -91,6 +91,7 @@ pub fn reserve(world: &World, numbers: &mut Numbers, order: u64) -> Command {
         sought: None,
         slot_start: None,
         otherwise: Default::default(),
+        parts: Vec::new(),
     })
 }
 

@@ -180,6 +180,13 @@ pub fn refusal(rejection: &Rejection) -> Refusal {
             }
         }
         Rejection::SplitNotReserved => of(Code::FailedPrecondition, "SPLIT_NOT_RESERVED"),
+        Rejection::OfPart {
+            reservation_id,
+            rejection,
+        } => Refusal {
+            message,
+            ..refusal(rejection).with("part_reservation_id", reservation_id)
+        },
         Rejection::ClockBackwards => of(Code::InvalidArgument, "INVALID_FIELD").at("now"),
     }
 }

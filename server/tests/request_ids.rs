@@ -117,6 +117,7 @@ fn reserve(order: &str) -> Command {
         sought: None,
         slot_start: None,
         otherwise: Default::default(),
+        parts: Vec::new(),
     })
 }
 

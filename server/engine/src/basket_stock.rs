@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use crate::ids::{SkuId, StoreId};
 use crate::nearest::Candidates;
+use crate::own_holds::Own;
 use crate::product_stock::{Having, Listed, ProductStock};
-use crate::reservation::Reservation;
 use crate::routing::credit_of;
 use crate::state::State;
 
@@ -16,8 +16,8 @@ use crate::state::State;
 pub(crate) struct BasketStock<'a> {
     state: &'a State,
     products: SmallVec<[Held<'a>; 8]>,
-    /// The order's own hold: what it holds counts as available.
-    credit: Option<&'a Reservation>,
+    /// What the order itself holds: it counts as available.
+    own: Own<'a>,
 }
 
 struct Held<'a> {
@@ -29,11 +29,7 @@ struct Held<'a> {
 
 impl<'a> BasketStock<'a> {
     /// Holds `wanted`, each product once, in the order of their numbers.
-    pub(crate) fn hold(
-        state: &'a State,
-        wanted: &[(SkuId, i64)],
-        credit: Option<&'a Reservation>,
-    ) -> Self {
+    pub(crate) fn hold(state: &'a State, wanted: &[(SkuId, i64)], own: Own<'a>) -> Self {
         let table = &state.stock;
         for (sku, _) in wanted {
             table.ask_product(*sku);
@@ -53,15 +49,20 @@ impl<'a> BasketStock<'a> {
         BasketStock {
             state,
             products,
-            credit: credit.filter(|reservation| reservation.holds_stock()),
+            own,
         }
     }
 
-    /// The store of the order's own hold, where it is one of `stores`.
-    fn own(&self, stores: &[u64]) -> Option<StoreId> {
-        let own = self.credit?.store;
-        let word = stores.get(own.0 as usize / 64)?;
-        (word >> (own.0 % 64) & 1 == 1).then_some(own)
+    /// The stores of the order's own holds, those of `stores`, each once.
+    fn own(&self, stores: &[u64]) -> SmallVec<[StoreId; 2]> {
+        let mut own = SmallVec::new();
+        for store in self.own.stores() {
+            let word = stores.get(store.0 as usize / 64).copied().unwrap_or(0);
+            if word >> (store.0 % 64) & 1 == 1 && !own.contains(&store) {
+                own.push(store);
+            }
+        }
+        own
     }
 
     /// Those of `stores` that may have everything; nobody else has.
@@ -106,7 +107,7 @@ impl<'a> BasketStock<'a> {
     /// Whether a store has the whole quantity of the product at `at` in what is wanted.
     pub(crate) fn has(&self, at: usize, store: StoreId) -> bool {
         let product = &self.products[at];
-        let own = credit_of(self.state, self.credit, store, product.sku);
+        let own = credit_of(self.state, self.own, store, product.sku);
         let missing = product.quantity.saturating_sub(own);
         match &product.stock {
             Some(stock) => stock.has(store, missing),
@@ -144,7 +145,7 @@ impl<'a> BasketStock<'a> {
             }
             candidates.for_each(|store| counts[store.0 as usize] += 1);
         }
-        if let Some(own) = self.own(stores) {
+        for own in self.own(stores) {
             counts[own.0 as usize] = self.products.len() as u16;
         }
         counts

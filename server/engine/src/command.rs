@@ -343,6 +343,18 @@ pub struct Reserve {
     pub slot_start: Option<Time>,
     /// What to say where there is no candidate.
     pub otherwise: Otherwise,
+    /// Places that do it together where there is no candidate; they have each line once. Empty: it is not split. A checkout is
+    /// never split.
+    pub parts: Vec<PartCandidate>,
+}
+
+/// What one place does of an order in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartCandidate {
+    /// The place.
+    pub candidate: Candidate,
+    /// Positions of its lines.
+    pub lines: Vec<usize>,
 }
 
 /// Why there is no candidate for a hold.

@@ -8,6 +8,7 @@ mod handover;
 mod inbound;
 mod ingest;
 mod offers;
+mod order_parts;
 mod orders;
 pub mod pick_exceptions;
 mod reservations;

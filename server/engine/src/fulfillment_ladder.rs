@@ -2,14 +2,19 @@
 //! parts, not at all. Each step says what came of it, so that an answer can be understood and a refusal acted on. A ladder
 //! only reads; what it promises is held by the sequencer alone.
 
+mod split;
+
 use geo::Point;
 use smallvec::SmallVec;
+
+pub use self::split::SplitSize;
 
 use crate::command::WantedLine;
 use crate::ids::{StoreId, compare_external};
 use crate::limits::CANDIDATES_MAX;
 use crate::location_terms::{Method, Methods};
 use crate::near_time::near_time_options;
+use crate::own_holds::Own;
 use crate::pickup_hours::MINUTE_MS;
 use crate::pickup_slots::Pickup;
 use crate::routing::{
@@ -17,7 +22,7 @@ use crate::routing::{
 };
 use crate::routing_policy::{Cost, Destination, Features, RankBy, RoutingPolicy, Rules};
 use crate::state::State;
-use crate::units::{Time, price_of};
+use crate::units::Time;
 
 /// A step of the ladder, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +117,8 @@ pub struct Leg {
     pub cost: Cost,
     /// What that is made of.
     pub features: Features,
+    /// A part of a split that the methods of its lines force: no guard of the policy asks what it is worth.
+    pub forced: bool,
 }
 
 /// A way to fulfil everything.
@@ -121,6 +128,8 @@ pub struct Way {
     pub step: Step,
     /// One leg, or the parts of a split.
     pub legs: SmallVec<[Leg; 1]>,
+    /// Parts of a split beyond the first that the methods of its lines force: no guard of the policy counts them.
+    pub parts_forced: u32,
 }
 
 impl Way {
@@ -243,6 +252,18 @@ impl<'a> Climb<'a> {
         rules: &Rules<'_>,
         max_options: usize,
     ) -> Plan {
+        self.places_beside(lines, method, rules, max_options, self.query.plan.own)
+    }
+
+    /// The same beside other parts of the order.
+    fn places_beside(
+        &self,
+        lines: &[WantedLine],
+        method: Method,
+        rules: &Rules<'_>,
+        max_options: usize,
+        own: Own<'_>,
+    ) -> Plan {
         let rules = Some(rules);
         let query = PlanQuery {
             origin: self.origin(method),
@@ -257,6 +278,7 @@ impl<'a> Climb<'a> {
             // A parcel crosses a strait.
             travel_zone: self.query.plan.travel_zone.filter(|_| !method.ships()),
             by: By { method, rules },
+            own,
             ..self.query.plan
         };
         if self.query.explain {
@@ -468,6 +490,7 @@ impl<'a> Climb<'a> {
             .map(|option| Way {
                 step: step(option),
                 legs: [self.leg(option, method, None)].into_iter().collect(),
+                parts_forced: 0,
             })
             .collect();
         match self.query.policy.rank_by {
@@ -533,116 +556,8 @@ impl<'a> Climb<'a> {
             delivery: ships.then(|| policy.delivered(method, ready)).flatten(),
             cost: policy.cost(method, &features),
             features,
+            forced: false,
         }
-    }
-
-    /// The fewest parts that a simple rule finds: each takes the place that has most of what is left, the better step and
-    /// then the nearer place first.
-    fn split(&mut self) {
-        let most = self.query.policy.split_parts_max as usize;
-        if !self.answer.ways.is_empty() || self.query.plan.lines.len() < 2 {
-            return self.report(Step::Split, StepResult::NotTried);
-        }
-        if most < 2 {
-            return self.report(Step::Split, StepResult::TooManyParts);
-        }
-        let mut left: Vec<usize> = (0..self.query.plan.lines.len()).collect();
-        let mut legs: SmallVec<[Leg; 1]> = SmallVec::new();
-        while !left.is_empty() {
-            if legs.len() == most {
-                return self.report(Step::Split, StepResult::TooManyParts);
-            }
-            let Some(leg) = self.largest_part(&left) else {
-                return self.report(Step::Split, StepResult::NoStock);
-            };
-            let taken = leg.lines.as_deref().unwrap_or_default();
-            left.retain(|at| !taken.contains(at));
-            legs.push(leg);
-        }
-        let worth = self.query.policy.split_part_value_min;
-        if legs.iter().any(|leg| leg.features.value_minor < worth) {
-            return self.report(Step::Split, StepResult::PartTooSmall);
-        }
-        self.report(Step::Split, StepResult::Found);
-        self.answer.ways.push(Way {
-            step: Step::Split,
-            legs,
-        });
-    }
-
-    fn largest_part(&self, left: &[usize]) -> Option<Leg> {
-        let all = self.query.plan.lines;
-        let mut best: Option<(usize, Leg)> = None;
-        for method in self.query.methods.iter() {
-            let may = |at: &usize| {
-                let line_allows = self
-                    .query
-                    .line_methods
-                    .get(*at)
-                    .is_none_or(|m| m.has(method));
-                line_allows && !self.rules(&all[*at..=*at], method).forbid_everywhere()
-            };
-            let at: Vec<usize> = left.iter().copied().filter(may).collect();
-            if at.is_empty() {
-                continue;
-            }
-            let lines: Vec<WantedLine> = at.iter().map(|at| all[*at].clone()).collect();
-            let rules = self.rules(&lines, method);
-            let plan = self.places(&lines, method, &rules, 1);
-            let part = match (plan.options.first(), plan.partial.first()) {
-                (Some(option), _) => Some((*option, at)),
-                (None, Some(partial)) => {
-                    let at: Vec<usize> = partial.lines.iter().map(|l| at[*l]).collect();
-                    self.option_at(partial.store, &at, method, &rules)
-                        .map(|option| (option, at))
-                }
-                (None, None) => None,
-            };
-            if let Some((option, at)) = part
-                && best.as_ref().is_none_or(|(most, _)| at.len() > *most)
-            {
-                best = Some((at.len(), self.leg(&option, method, Some(at))));
-            }
-        }
-        best.map(|(_, leg)| leg)
-    }
-
-    /// When a place that has some lines hands them over.
-    fn option_at(
-        &self,
-        store: StoreId,
-        at: &[usize],
-        method: Method,
-        rules: &Rules<'_>,
-    ) -> Option<PlanOption> {
-        let lines: Vec<WantedLine> = (at.iter())
-            .map(|at| self.query.plan.lines[*at].clone())
-            .collect();
-        let query = PlanQuery {
-            origin: self.origin(method),
-            lines: &lines,
-            limit_mm: u64::MAX,
-            max_options: 1,
-            require_open_now: self.query.plan.require_open_now && !method.ships(),
-            only_store: Some(store),
-            by: By {
-                method,
-                rules: Some(rules),
-            },
-            ..self.query.plan
-        };
-        plan(self.state, &query).options.first().copied()
-    }
-
-    /// What the lines of a part cost at list price, in the policy's currency.
-    fn value(&self, lines: &[usize]) -> i64 {
-        let price = |at: &usize| {
-            let line = &self.query.plan.lines[*at];
-            let price = self.state.products.get(line.sku)?.list_price?;
-            let ours = price.currency == self.query.policy.currency;
-            ours.then(|| price_of(price.minor, crate::units::Thousandths(line.quantity)))
-        };
-        lines.iter().filter_map(price).fold(0, i64::saturating_add)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
@@ -73,6 +74,7 @@ pub fn look(state: &State, before: Option<&Findings>) -> Findings {
     every_reservation_has_its_timer(state, &mut found);
     reservations_are_found_by_store_and_order(state, &mut found);
     slots_are_held_by_reservations(state, &mut found);
+    parts_of_an_order_agree(state, &mut found);
     indexes_point_to_what_exists(state, &mut found);
     what_is_on_its_way_is_indexed(state, &mut found);
     if let Some(before) = before {
@@ -256,6 +258,50 @@ fn reservations_are_found_by_store_and_order(state: &State, found: &mut Findings
             "index of reservations: {reservations}, {by_store} by store, {} orders and {earlier} before their latest",
             state.orders.len()
         ));
+    }
+}
+
+/// Every part of an order names all parts, itself too, and they belong to the same order and run out at the same time while
+/// they are held. One that is named may be forgotten; one that moved away names those that the order has without it.
+fn parts_of_an_order_agree(state: &State, found: &mut Findings) {
+    // A table is not asked while it is walked.
+    let in_parts: Vec<_> = (state.reservations.iter())
+        .filter(|r| r.parts.is_some())
+        .map(|r| Arc::clone(&r))
+        .collect();
+    for reservation in in_parts {
+        let id = reservation.id;
+        let parts = reservation.parts.as_deref().unwrap_or_default();
+        let once: BTreeSet<_> = parts.iter().collect();
+        if parts.len() < 2 || once.len() != parts.len() {
+            found.push(format!("parts of {id}: {parts:?} is no list of several"));
+        }
+        if !reservation.is_part() {
+            if reservation.handling.replaced_by.is_none() {
+                found.push(format!(
+                    "parts of {id}: it did not move and is not in {parts:?}"
+                ));
+            }
+            continue;
+        }
+        for other in parts.iter().filter_map(|id| state.reservation(*id)) {
+            let both_held = [&reservation, &other]
+                .iter()
+                .all(|r| r.state == ReservationState::Held);
+            if other.order_id != reservation.order_id
+                || other.parts != reservation.parts
+                || (both_held && other.expire != reservation.expire)
+            {
+                found.push(format!(
+                    "parts of {id}: {} does not agree with it",
+                    other.id
+                ));
+            }
+        }
+        let next = state.counters().next_reservation;
+        if let Some(unborn) = parts.iter().find(|id| id.0 >= next) {
+            found.push(format!("parts of {id}: {unborn} was never given"));
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub mod offer;
 pub mod order;
 pub mod order_command;
 pub mod order_index;
+pub mod order_parts;
+pub mod own_holds;
 pub mod pickup_code;
 pub mod pickup_hours;
 pub mod pickup_slots;

@@ -5,8 +5,8 @@
 
 use crate::geo_index::distance_mm;
 use crate::ids::{CellKey, SkuId, StoreId, compare_external};
-use crate::reservation::Reservation;
-use crate::routing::{PlanOption, PlanQuery, admit, held_by, merged, on_the_shelf};
+use crate::own_holds::Own;
+use crate::routing::{PlanOption, PlanQuery, admit, merged, on_the_shelf};
 use crate::state::State;
 use crate::units::Time;
 
@@ -28,16 +28,16 @@ pub fn cover(
     wanted: &[(SkuId, i64)],
     store: StoreId,
     now: Time,
-    credit: Option<&Reservation>,
+    own: Own<'_>,
 ) -> Option<Cover> {
     let mut expected = None;
     for &(sku, quantity) in wanted {
-        let there = on_the_shelf(state, credit, store, sku);
+        let there = on_the_shelf(state, own, store, sku);
         if there >= quantity {
             continue;
         }
         let near = state.near_time(sku, store, now)?;
-        let (_, awaited) = held_by(credit, store, sku);
+        let (_, awaited) = own.given_back_of(store, sku);
         let of_others = state.claims.of(CellKey::new(sku, store)) - awaited;
         if there.saturating_add(near.quantity - of_others) < quantity {
             return None;
@@ -68,9 +68,9 @@ pub fn near_time_options(state: &State, query: &PlanQuery<'_>) -> Vec<PlanOption
         if !is_asked || admit(&store, query).is_err() {
             return None;
         }
-        let expected = cover(state, &wanted, id, query.now, query.credit)?.expected?;
+        let expected = cover(state, &wanted, id, query.now, query.own)?.expected?;
         let from = expected.max(query.now);
-        let pickup = store.first_pickup(id, &state.held_slots, from, query.credit)?;
+        let pickup = store.first_pickup(id, &state.held_slots, from, query.own)?;
         let option = PlanOption {
             store: id,
             distance_mm,

@@ -136,8 +136,8 @@ pub struct Candidates<'a> {
     pub sets: SmallVec<[&'a [u64]; 9]>,
     /// Named one by one, each once; then the sets say nothing.
     pub named: Option<SmallVec<[StoreId; NAMED]>>,
-    /// One more, whatever the sets say.
-    pub also: Option<StoreId>,
+    /// More, each once, whatever the sets say.
+    pub also: SmallVec<[StoreId; 2]>,
 }
 
 /// Numbers kept in place; longer lists are allocated.
@@ -311,12 +311,12 @@ impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
     /// Walks a cell's list; false where the best may not be on it.
     fn walk(&mut self, list: &CellList, candidates: &Candidates<'_>) -> bool {
         let off_centre = self.from.squared_chord(&list.centre).sqrt() + CHORD_MARGIN;
-        let (sets, also) = (&candidates.sets[..], candidates.also);
+        let (sets, also) = (&candidates.sets[..], &candidates.also[..]);
         for listed in &list.stores {
             if f64::from(listed.chord) - off_centre > self.best.reach {
                 return true;
             }
-            if in_all(sets, listed.store) && also != Some(listed.store) {
+            if in_all(sets, listed.store) && !also.contains(&listed.store) {
                 self.consider(listed.store);
             }
         }
@@ -364,7 +364,7 @@ pub fn nearest(
         Some(named) => Some(named),
         None => candidates.few(&mut gathered).then_some(&gathered),
     };
-    let nobody = few.is_some_and(|few| few.is_empty()) && candidates.also.is_none();
+    let nobody = few.is_some_and(|few| few.is_empty()) && candidates.also.is_empty();
     if count == 0 || nobody {
         return SmallVec::new();
     }
@@ -374,11 +374,10 @@ pub fn nearest(
         best: Best::none(count, limit_mm),
         accept,
     };
-    let others = |store: &StoreId| candidates.also != Some(*store);
-    candidates
-        .also
-        .into_iter()
-        .for_each(|store| search.consider(store));
+    let others = |store: &StoreId| !candidates.also.contains(store);
+    for store in &candidates.also {
+        search.consider(*store);
+    }
     if let Some(few) = few {
         few.iter()
             .copied()
@@ -391,10 +390,9 @@ pub fn nearest(
         .look(index, origin, |list| search.walk(list, candidates));
     if walked != Some(true) {
         search.best = Best::none(count, limit_mm);
-        candidates
-            .also
-            .into_iter()
-            .for_each(|store| search.consider(store));
+        for store in &candidates.also {
+            search.consider(*store);
+        }
         candidates.for_each(|store| {
             if others(&store) {
                 search.consider(store);
@@ -440,7 +438,7 @@ mod tests {
                 Some(named) => named.contains(&StoreId(n)),
                 None => candidates.sets.iter().all(in_set),
             };
-            one_of_them || candidates.also == Some(StoreId(n))
+            one_of_them || candidates.also.contains(&StoreId(n))
         };
         let mut naive: Vec<_> = (0..index.len() as u32)
             .filter(|n| accepted[*n as usize] && is_candidate(*n))
@@ -463,7 +461,7 @@ mod tests {
             limit in prop_oneof![Just(u64::MAX), (0.0..21_000_000.0f64).prop_map(limit_mm), (0.0..100_000.0f64).prop_map(limit_mm)],
             sets in prop::collection::vec(prop::collection::vec(prop_oneof![Just(u64::MAX), any::<u64>()], 2..4), 1..4),
             named in prop::option::of(prop::collection::btree_set(0u32..150, 0..20)),
-            also in prop::option::of(0u32..150),
+            also in prop::collection::btree_set(0u32..150, 0..3),
             accepted in prop::collection::vec(any::<bool>(), 150),
             k in 1usize..6,
         ) {
@@ -471,7 +469,7 @@ mod tests {
             let candidates = Candidates {
                 sets: sets.iter().map(Vec::as_slice).collect(),
                 named: named.map(|named| named.into_iter().map(StoreId).collect()),
-                also: also.map(StoreId),
+                also: also.into_iter().map(StoreId).collect(),
             };
             check(&index(&places), &candidates, &accepted, Point::new(lon, lat), limit, k);
         }

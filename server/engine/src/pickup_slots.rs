@@ -8,6 +8,7 @@ use crate::catalog::Store;
 use crate::ids::StoreId;
 use crate::limits::SLOTS_LOOKED_AT_MAX;
 use crate::location_terms::SlotRules;
+use crate::own_holds::Own;
 use crate::pickup_hours::{Interval, MINUTE_MS, PickupWindow, Ready};
 use crate::reservation::Reservation;
 use crate::state::Table;
@@ -126,14 +127,14 @@ impl Store {
             })
     }
 
-    /// The first pickup of an order that comes at `now`: in a slot with room, where the store has slots. An order's own
-    /// earlier hold, `own`, is no hindrance to it.
+    /// The first pickup of an order that comes at `now`: in a slot with room, where the store has slots. What the order holds
+    /// already, `own`, is no hindrance to it.
     pub fn first_pickup(
         &self,
         id: StoreId,
         held: &HeldSlots,
         now: Time,
-        own: Option<&Reservation>,
+        own: Own<'_>,
     ) -> Option<Pickup> {
         let rules = match (self.ready(now), self.location_terms.slots) {
             (Ready::Never, _) => return None,
@@ -202,10 +203,6 @@ impl Pickup {
 }
 
 /// Whether a slot takes one more.
-pub fn has_room(slot: &Slot, store: StoreId, held: &HeldSlots, own: Option<&Reservation>) -> bool {
-    let own = own
-        .filter(|r| r.store == store)
-        .and_then(Reservation::held_slot)
-        .is_some_and(|s| (slot.start..slot.end).contains(&s.start));
-    held.held(store, slot.span()) - u32::from(own) < slot.capacity
+pub fn has_room(slot: &Slot, store: StoreId, held: &HeldSlots, own: Own<'_>) -> bool {
+    i64::from(held.held(store, slot.span())) + own.pickups(store, slot) < i64::from(slot.capacity)
 }

@@ -178,9 +178,17 @@ pub enum Rejection {
     },
     /// Only several places together have everything.
     #[error(
-        "only several places together have all lines; reserve their parts as orders of their own (PlanFulfillment names them)"
+        "only several places together have all lines; set allow_split to hold it in parts (PlanFulfillment names them)"
     )]
     SplitNotReserved,
+    /// What is asked of an order in parts cannot be done with one of them, so it is done with none.
+    #[error("part {reservation_id} of the order: {rejection}")]
+    OfPart {
+        /// The part.
+        reservation_id: String,
+        /// What is wrong with it.
+        rejection: Box<Rejection>,
+    },
     /// The simulated clock cannot go back.
     #[error("now is before the server's clock; a clock never goes backwards")]
     ClockBackwards,

@@ -97,6 +97,13 @@ pub enum Reply {
     },
     /// The routing policy.
     RoutingPolicy(Arc<RoutingPolicy>),
+    /// A reservation of an order in several parts.
+    OrderParts {
+        /// The one that was named, or the first.
+        reservation: Arc<Reservation>,
+        /// All that are not forgotten, that one too, in their order.
+        parts: Vec<Arc<Reservation>>,
+    },
 }
 
 /// Another store that has all of an order.

@@ -169,6 +169,9 @@ pub struct Reservation {
     pub method: Method,
     /// The slot it was given; [`Self::window`] says the same span. `None`: the store has none, or nothing is picked up.
     pub slot: Option<Slot>,
+    /// All parts of its order, this one too, the same list in each of them: what moved to another store is replaced in it by
+    /// the reservation there. An ended part stays in it and may be forgotten. `None`: the order is in one part.
+    pub parts: Option<Arc<[ReservationId]>>,
 }
 
 impl Reservation {

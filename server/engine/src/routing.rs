@@ -16,9 +16,9 @@ use crate::ids::{CellKey, SkuId, StoreId, compare_external};
 use crate::limits::REJECTED_STORES_MAX;
 use crate::location_terms::{LocationKind, Method};
 use crate::nearest::{Candidates, nearest};
+use crate::own_holds::Own;
 use crate::pickup_hours::Ready;
 use crate::pickup_slots::Pickup;
-use crate::reservation::{Reservation, ReservationState};
 use crate::routing_policy::Rules;
 use crate::state::State;
 use crate::units::Time;
@@ -40,8 +40,8 @@ pub struct PlanQuery<'a> {
     pub only_store: Option<StoreId>,
     /// The time of asking.
     pub now: Time,
-    /// The order's own hold: what it holds counts as available.
-    pub credit: Option<&'a Reservation>,
+    /// What the order itself holds: it counts as available.
+    pub own: Own<'a>,
     /// Only stores of this travel zone, and those that can be reached from everywhere.
     pub travel_zone: Option<&'a str>,
     /// How it is to reach the shopper; the default is pickup, without rules.
@@ -158,37 +158,22 @@ pub fn merged(lines: &[WantedLine]) -> SmallVec<[(SkuId, i64); 8]> {
     sums
 }
 
-/// What an order's own hold, which a new one would replace, adds to the availability of a product in a store. Where others
-/// were promised what is still on its way, that is no reason to take the order off the shelf.
-pub fn credit_of(state: &State, credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> i64 {
-    match held_by(credit, store, sku) {
-        (0, _) => 0,
-        (held, awaited) => held + promised_of_deliveries(state, CellKey::new(sku, store), awaited),
+/// What an order itself adds to the availability of a product in a store. Where others were promised what is still on its
+/// way, that is no reason to take the order's own goods off the shelf.
+pub fn credit_of(state: &State, own: Own<'_>, store: StoreId, sku: SkuId) -> i64 {
+    let added = own.stock(store, sku);
+    match own.given_back_of(store, sku) {
+        (0, _) => added,
+        (_, awaited) => added + promised_of_deliveries(state, CellKey::new(sku, store), awaited),
     }
 }
 
-/// What may be promised to an order off the shelf of a store: what its own hold has counts, and what others were promised
+/// What may be promised to an order off the shelf of a store: what it holds itself counts, and what others were promised
 /// of deliveries does not take it away.
-pub fn on_the_shelf(
-    state: &State,
-    credit: Option<&Reservation>,
-    store: StoreId,
-    sku: SkuId,
-) -> i64 {
-    let (held, awaited) = held_by(credit, store, sku);
-    let available = state.available_online(sku, store) + held;
+pub fn on_the_shelf(state: &State, own: Own<'_>, store: StoreId, sku: SkuId) -> i64 {
+    let (_, awaited) = own.given_back_of(store, sku);
+    let available = state.available_online(sku, store) + own.stock(store, sku);
     available + promised_of_deliveries(state, CellKey::new(sku, store), awaited)
-}
-
-/// What an order's own hold has of a product in a store, and how much of that is on its way.
-pub(crate) fn held_by(credit: Option<&Reservation>, store: StoreId, sku: SkuId) -> (i64, i64) {
-    let own = credit.filter(|r| r.store == store && r.state == ReservationState::Held);
-    let lines = own.into_iter().flat_map(|own| &own.lines);
-    lines
-        .filter(|line| line.sku == sku)
-        .fold((0, 0), |(held, awaited), line| {
-            (held + line.held, awaited + line.claimed())
-        })
 }
 
 /// What others than the holder of `awaited` were promised of what is still on its way.
@@ -284,7 +269,7 @@ impl<'a> Search<'a> {
     }
 
     fn hold(&self) -> BasketStock<'_> {
-        BasketStock::hold(self.state, &self.wanted, self.query.credit)
+        BasketStock::hold(self.state, &self.wanted, self.query.own)
     }
 
     /// Stores that may be asked at all.
@@ -410,7 +395,7 @@ impl<'a> Search<'a> {
                 },
             }
         } else {
-            store.first_pickup(near.id, &self.state.held_slots, now, self.query.credit)?
+            store.first_pickup(near.id, &self.state.held_slots, now, self.query.own)?
         };
         Some(PlanOption {
             store: near.id,

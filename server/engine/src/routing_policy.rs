@@ -85,9 +85,9 @@ pub struct RoutingPolicy {
     pub wait_hour_minor: i64,
     /// Whole units of one parcel; zero: everything fits one.
     pub parcel_units_max: u32,
-    /// Parts of a split order; below two: never split.
+    /// Parts of a split order; below two: never split. Parts that the methods of the lines force are not counted.
     pub split_parts_max: u32,
-    /// What a part of a split order is worth at least, minor units.
+    /// What a part of a split order is worth at least, minor units; one that the methods of its lines force may be worth less.
     pub split_part_value_min: i64,
     /// Minutes after which asking again makes sense where nothing was found: what comes in is refreshed so often.
     pub ask_again_minutes: u32,

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
-use crate::fulfillment_ladder::{Ladder, LadderQuery, Step, StepResult, Way};
+use crate::fulfillment_ladder::{Ladder, LadderQuery, SplitSize, Step, StepResult, Way};
 use crate::ids::{SkuId, StoreId, compare_external};
 use crate::limits::CANDIDATES_MAX;
 use crate::location_terms::{Method, Methods};
@@ -23,6 +23,8 @@ pub struct PastLeg {
     pub method: Method,
     /// What its cost was made of.
     pub features: Features,
+    /// See [`crate::fulfillment_ladder::Leg::forced`].
+    pub forced: bool,
 }
 
 /// A candidate.
@@ -32,6 +34,8 @@ pub struct PastWay {
     pub step: Step,
     /// Its parts.
     pub legs: SmallVec<[PastLeg; 1]>,
+    /// See [`Way::parts_forced`].
+    pub parts_forced: u32,
 }
 
 /// A routing as it was.
@@ -63,8 +67,10 @@ impl PastRouting {
                     place: leg.place,
                     method: leg.method,
                     features: leg.features,
+                    forced: leg.forced,
                 })
                 .collect(),
+            parts_forced: way.parts_forced,
         };
         let ways = ladder.ways.iter().chain(&ladder.passed);
         let skipped = |step: Step, method: Method| {
@@ -109,10 +115,7 @@ impl PastRouting {
             })
         };
         let allowed = |way: &&PastWay| {
-            let split = way.step != Step::Split
-                || way.legs.len() <= policy.split_parts_max as usize
-                    && (way.legs.iter())
-                        .all(|leg| leg.features.value_minor >= policy.split_part_value_min);
+            let split = way.step != Step::Split || way.is_allowed_split(policy);
             split && way.legs.iter().all(keeps_rules)
         };
         let order = |a: &&PastWay, b: &&PastWay| {
@@ -152,6 +155,16 @@ impl PastWay {
             Step::PickupNearTime => Step::PickupNow,
             step => step,
         }
+    }
+
+    fn is_allowed_split(&self, policy: &RoutingPolicy) -> bool {
+        let size = SplitSize {
+            parts: self.legs.len(),
+            parts_forced: self.parts_forced,
+        };
+        let worth = policy.split_part_value_min;
+        let worth_it = |leg: &PastLeg| leg.forced || leg.features.value_minor >= worth;
+        size.is_allowed(policy) && self.legs.iter().all(worth_it)
     }
 
     fn distance_mm(&self) -> u64 {

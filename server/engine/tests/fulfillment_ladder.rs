@@ -96,7 +96,7 @@ fn climb<T>(
             require_open_now: false,
             only_store: None,
             now: world.now,
-            credit: None,
+            own: Default::default(),
             travel_zone: None,
             by: Default::default(),
         },
@@ -471,6 +471,105 @@ fn lines_of_a_mixed_order_go_their_own_ways() {
     };
     assert_eq!(told(&world, &mixed), ["Split: A[0] W[1]"]);
     assert_eq!(steps(&world, &mixed)[0], StepResult::LineForbids);
+}
+
+#[test]
+fn what_the_methods_of_the_lines_force_is_not_guarded() {
+    let (pickup, home) = (
+        Methods::of([Method::Pickup]),
+        Methods::of([Method::ShipToHome]),
+    );
+    // p1 is worth 1 euro, p2 is worth 2, f1 is worth 3.
+    let check = |levels: &[(&str, &str, i64)],
+                 by_line: &[Methods],
+                 parts: u32,
+                 value: i64,
+                 way: &[&str],
+                 result: StepResult| {
+        let mut world = chain();
+        stock(&mut world, levels);
+        set(
+            &mut world,
+            RoutingPolicy {
+                split_parts_max: parts,
+                split_part_value_min: value,
+                ..RoutingPolicy::default()
+            },
+        );
+        let asked = Asked {
+            lines: &[("p1", 1), ("p2", 1), ("f1", 1)],
+            by_line: by_line.to_vec(),
+            ..Asked::default()
+        };
+        assert_eq!(told(&world, &asked), way, "{parts} parts of {value}");
+        assert_eq!(steps(&world, &asked)[5], result, "{parts} parts of {value}");
+    };
+    let (found, many) = (StepResult::Found, StepResult::TooManyParts);
+    let together = [("p1", "A", 5), ("p2", "W", 5), ("f1", "W", 5)];
+    let mixed = [pickup, home, home];
+    // Not to split is no reason to refuse what nobody can do in one part.
+    check(&together, &mixed, 1, 0, &["Split: W[1,2] A[0]"], found);
+    check(&together, &mixed, 0, 0, &["Split: W[1,2] A[0]"], found);
+    // Nor is what such a part is worth.
+    check(&together, &mixed, 1, 9999, &["Split: W[1,2] A[0]"], found);
+    // Where the pickups themselves lie apart, a part more counts, and what both of them are worth.
+    let apart = [("p1", "A", 5), ("p2", "B", 5), ("f1", "W", 5)];
+    let mixed = [pickup, pickup, home];
+    check(&apart, &mixed, 1, 0, &[], many);
+    check(&apart, &mixed, 2, 100, &["Split: A[0] B[1] W[2]"], found);
+    check(&apart, &mixed, 2, 101, &[], StepResult::PartTooSmall);
+    // Lines that could have gone together, had a place all of it, force nothing.
+    let either = Methods::of([Method::Pickup, Method::ShipToHome]);
+    check(&together, &[either, either, home], 1, 0, &[], many);
+    check(
+        &together,
+        &[either, either, home],
+        2,
+        101,
+        &[],
+        StepResult::PartTooSmall,
+    );
+    // A third way that only the stock asks for counts as well.
+    let stray = [("p1", "A", 5), ("p2", "C", 5), ("f1", "W", 5)];
+    let sent = Methods::of([Method::ShipFromStore, Method::ShipToHome]);
+    check(&stray, &[pickup, sent, home], 1, 0, &[], many);
+    check(
+        &stray,
+        &[pickup, sent, home],
+        2,
+        200,
+        &["Split: A[0] C[1] W[2]"],
+        found,
+    );
+    check(
+        &stray,
+        &[pickup, sent, home],
+        2,
+        201,
+        &[],
+        StepResult::PartTooSmall,
+    );
+}
+
+#[test]
+fn parts_at_one_place_do_not_count_on_the_same_goods() {
+    let mut world = chain();
+    allow_splits(&mut world);
+    stock(&mut world, &[("p1", "C", 1)]);
+    // The same product, one piece to be picked up and one to be sent.
+    let twice = Asked {
+        lines: &[("p1", 1), ("p1", 1)],
+        by_line: vec![
+            Methods::of([Method::Pickup]),
+            Methods::of([Method::ShipFromStore]),
+        ],
+        ..Asked::default()
+    };
+    assert_eq!(told(&world, &twice), [""; 0]);
+    assert_eq!(steps(&world, &twice)[5], StepResult::NoStock);
+    world.wait_ms(1);
+    stock(&mut world, &[("p1", "C", 2)]);
+    assert_eq!(told(&world, &twice), ["Split: C[0] C[1]"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn plan(world: &World, pieces: i64) -> Ladder {
                 require_open_now: false,
                 only_store: None,
                 now: world.now,
-                credit: None,
+                own: Default::default(),
                 travel_zone: None,
                 by: Default::default(),
             },

@@ -175,7 +175,7 @@ fn a_store_without_room_is_passed_over_and_named() {
         require_open_now: false,
         only_store: None,
         now: world.now,
-        credit: None,
+        own: Default::default(),
         travel_zone: None,
         by: Default::default(),
     };

@@ -171,7 +171,7 @@ impl Query {
             require_open_now: false,
             only_store: None,
             now,
-            credit: None,
+            own: Default::default(),
             travel_zone: None,
             by: Default::default(),
         };
@@ -364,6 +364,7 @@ fn four_hundred_timed_operations_end_as_the_reference_says() {
                     sought: None,
                     slot_start: None,
                     otherwise: Default::default(),
+                    parts: Vec::new(),
                 }));
                 let Reply::Reservation(reservation) = reply else {
                     panic!("{reply:?}")

@@ -10,6 +10,7 @@ use tillside_engine::geo_index::{distance_mm, limit_mm};
 use tillside_engine::limits::REJECTED_STORES_MAX;
 use tillside_engine::location_terms::Method;
 use tillside_engine::nearest::{Candidates, nearest};
+use tillside_engine::own_holds::Own;
 use tillside_engine::routing::{Plan, PlanOutcome, PlanQuery, StoreRejection, plan};
 use world::build::{count, product, store_at};
 use world::{World, property};
@@ -26,7 +27,7 @@ fn query<'a>(world: &World, lines: &'a [WantedLine]) -> PlanQuery<'a> {
         require_open_now: false,
         only_store: None,
         now: world.now,
-        credit: None,
+        own: Default::default(),
         travel_zone: None,
         by: Default::default(),
     }
@@ -280,14 +281,14 @@ fn an_orders_own_hold_counts_as_available_where_it_is() {
     let mut world = World::shop();
     world.ok(count("p1", "A", 5));
     world.ok(count("p1", "B", 5));
-    let own = world.hold("o1", &[("p1", 4)], &["A"]);
+    let own = [world.hold("o1", &[("p1", 4)], &["A"])];
     let lines = world.wanted(&[("p1", 5)]);
     let without = plan(&world.state, &query(&world, &lines));
     assert_eq!(options(&world, &without), ["B"]);
     let with = plan(
         &world.state,
         &PlanQuery {
-            credit: Some(&own),
+            own: Own::holds(&own),
             ..query(&world, &lines)
         },
     );
@@ -296,17 +297,17 @@ fn an_orders_own_hold_counts_as_available_where_it_is() {
     let none = plan(
         &world.state,
         &PlanQuery {
-            credit: Some(&own),
+            own: Own::holds(&own),
             ..query(&world, &more)
         },
     );
     assert_eq!(none.outcome, PlanOutcome::NoStock);
     // What has ended is no credit.
-    world.ok(Command::ReleaseReservation(own.id));
+    world.ok(Command::ReleaseReservation(own[0].id));
     world.hold("o2", &[("p1", 5)], &["A"]);
-    let ended = world.state.reservation(own.id).expect("kept");
+    let ended = [world.state.reservation(own[0].id).expect("kept")];
     let query = PlanQuery {
-        credit: Some(&ended),
+        own: Own::holds(&ended),
         ..query(&world, &lines)
     };
     assert_eq!(options(&world, &plan(&world.state, &query)), ["B"]);

@@ -240,6 +240,9 @@ pub fn wire_reservation(
         expire_time: Some(timestamp(reservation.expire)),
         create_time: Some(timestamp(reservation.created)),
         etag: reservation.version.0.to_string(),
+        part_reservation_ids: (reservation.parts.iter().flat_map(|parts| parts.iter()))
+            .map(ReservationId::to_string)
+            .collect(),
         ..Default::default()
     };
     add_handling(&mut wire, reservation, stands);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geo::Point;
 use smallvec::SmallVec;
 use tillside_engine::catalog::Store;
-use tillside_engine::command::{Candidate, Otherwise, WantedLine};
+use tillside_engine::command::{Candidate, Otherwise, PartCandidate, WantedLine};
 use tillside_engine::fulfillment_ladder::{
     Ladder, Leg, NextPickup, Step, StepReport, StepResult, Way,
 };
@@ -97,19 +97,33 @@ pub fn ways(
     }
 }
 
-/// Places to try, in the order of the ways; splits are not held.
+/// Places to try, in the order of the ways, each of which has everything.
 pub fn candidates(ladder: &Ladder) -> SmallVec<[Candidate; 8]> {
     let whole = ladder.ways.iter().filter(|way| way.step != Step::Split);
-    let candidate = |leg: &Leg| Candidate {
-        store: leg.place,
-        distance_mm: leg.distance_mm,
-        method: leg.method,
-        near_time: leg.expected.is_some(),
-    };
     whole
         .flat_map(|way| way.legs.iter().map(candidate))
         .take(CANDIDATES_MAX)
         .collect()
+}
+
+fn candidate(leg: &Leg) -> Candidate {
+    Candidate {
+        store: leg.place,
+        distance_mm: leg.distance_mm,
+        method: leg.method,
+        near_time: leg.expected.is_some(),
+    }
+}
+
+/// The parts of the best split; empty where there is none.
+pub fn parts(ladder: &Ladder) -> Vec<PartCandidate> {
+    let part = |leg: &Leg| PartCandidate {
+        candidate: candidate(leg),
+        lines: leg.lines.clone().unwrap_or_default(),
+    };
+    let split = ladder.ways.iter().find(|way| way.step == Step::Split);
+    let legs = split.into_iter().flat_map(|way| &way.legs);
+    legs.map(part).collect()
 }
 
 /// What to say where no whole way was found.

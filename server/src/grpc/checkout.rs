@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tillside_engine::command::Command;
 use tillside_engine::eligibility::OfferQuery;
+use tillside_engine::own_holds::Own;
 use tillside_engine::ranking::rank_offers;
 use tillside_engine::recognition::Recognition;
 use tillside_engine::reject::Rejection;
@@ -121,6 +122,7 @@ impl CheckoutService for Handlers {
                     .unwrap_or(tillside_engine::limits::HOLD_MS_DEFAULT),
                 checkout_revision: Some(request.revision),
                 slot_start: None,
+                allow_split: false,
             };
             app.note_hold(&mut answer, app.hold(&hold, stamp, deadline).await)?;
         }
@@ -186,19 +188,14 @@ impl App {
         if lines.is_empty() {
             return None;
         }
-        let own = self
-            .state
-            .orders
-            .get(checkout_id)
-            .map(|id| *id)
-            .and_then(|id| self.state.reservation(id));
+        let own = self.state.parts_of_order(checkout_id);
         let sequence = self.state.snapshot_sequence();
         let question = Question {
             wanted: &wanted.wanted,
             max_options: wanted.max_options,
             require_open_now: false,
             only_store: None,
-            credit: own.as_deref(),
+            own: Own::holds(&own),
             explain: true,
         };
         let (ladder, policy) = self.ladder(&question);

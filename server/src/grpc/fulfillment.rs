@@ -7,13 +7,14 @@ use std::time::Instant;
 use futures_util::Stream;
 use geo::Point;
 use smallvec::SmallVec;
-use tillside_engine::command::{Candidate, Command, Otherwise, Reserve, WantedLine};
+use tillside_engine::command::{Candidate, Command, Otherwise, PartCandidate, Reserve, WantedLine};
 use tillside_engine::fulfillment_ladder::{Ladder, LadderQuery, ladder};
 use tillside_engine::ids::StoreId;
 use tillside_engine::limits::{CANDIDATES_MAX, SLOTS_PER_PAGE_MAX};
 use tillside_engine::location_terms::{Method, Methods};
 use tillside_engine::order::Sought;
 use tillside_engine::order_command::OrderStep;
+use tillside_engine::own_holds::Own;
 use tillside_engine::pickup_slots::Slot;
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
@@ -32,7 +33,7 @@ use crate::convert::fulfillment::{
     Wanted, hold_ms, limit_mm, lines, max_options, place, reservation_id, store, travel_zone,
     wire_reservation,
 };
-use crate::convert::ladder::{Ways, candidates, otherwise, ways, wire_ladder};
+use crate::convert::ladder::{Ways, candidates, otherwise, parts, ways, wire_ladder};
 use crate::convert::orders::{shipment, terms};
 use crate::convert::values::{timestamp, window};
 use crate::errors;
@@ -62,6 +63,19 @@ pub(super) struct Hold<'a> {
     pub(super) checkout_revision: Option<i64>,
     /// The pickup slot that was asked for.
     pub(super) slot_start: Option<Time>,
+    /// Also in parts, where no one place has everything.
+    pub(super) allow_split: bool,
+}
+
+/// Where a hold may be made.
+#[derive(Default)]
+struct Places {
+    /// Places that have everything.
+    candidates: SmallVec<[Candidate; 8]>,
+    /// Places that have it together.
+    parts: Vec<PartCandidate>,
+    /// What to say where there is neither.
+    otherwise: Otherwise,
 }
 
 /// A question to the ladder.
@@ -71,8 +85,8 @@ pub(super) struct Question<'a> {
     pub(super) max_options: usize,
     pub(super) require_open_now: bool,
     pub(super) only_store: Option<StoreId>,
-    /// The order's own hold.
-    pub(super) credit: Option<&'a Reservation>,
+    /// What the order itself holds.
+    pub(super) own: Own<'a>,
     /// Also what explains the answer.
     pub(super) explain: bool,
 }
@@ -88,7 +102,11 @@ impl App {
         // Without a candidate the command goes all the same: the sequencer answers a retry before it looks at the
         // command, also where the first try is still on its way, and gives an earlier revision's hold back.
         for _ in 0..ATTEMPTS_MAX {
-            let (candidates, otherwise) = self.candidates_of(hold);
+            let Places {
+                candidates,
+                parts,
+                otherwise,
+            } = self.places_of(hold);
             let reserve = Reserve {
                 order_id: Arc::clone(&hold.order_id),
                 lines: hold.wanted.lines.clone(),
@@ -101,6 +119,7 @@ impl App {
                 }),
                 slot_start: hold.slot_start,
                 otherwise,
+                parts,
             };
             match self
                 .submit(Command::Reserve(reserve), stamp, deadline)
@@ -114,39 +133,47 @@ impl App {
     }
 
     /// Places to try, and what to say where there is none.
-    fn candidates_of(&self, hold: &Hold<'_>) -> (SmallVec<[Candidate; 8]>, Otherwise) {
+    fn places_of(&self, hold: &Hold<'_>) -> Places {
         if hold.wanted.lines.is_empty() {
             return Default::default();
         }
         // What the order holds now is its own: a shopper is never blocked by it.
-        let own = self
-            .state
-            .orders
-            .get(&hold.order_id)
-            .map(|id| *id)
-            .and_then(|id| self.state.reservation(id));
+        let own = self.state.parts_of_order(&hold.order_id);
         let question = Question {
             wanted: hold.wanted,
             max_options: CANDIDATES_MAX,
             require_open_now: hold.require_open_now,
             only_store: hold.only_store,
-            credit: own.as_deref(),
+            own: Own::holds(&own),
             explain: false,
         };
         let mut found = candidates(&self.ladder(&question).0);
         // A named store is taken whatever its distance, unless the caller gave a limit as well.
-        if let (Some(_), Some(limit)) = (hold.only_store, hold.wanted.limit_mm) {
-            found.retain(|c| c.method.ships() || c.distance_mm <= limit);
-        }
+        let limit = hold.wanted.limit_mm.filter(|_| hold.only_store.is_some());
+        let in_reach =
+            |c: &Candidate| c.method.ships() || limit.is_none_or(|limit| c.distance_mm <= limit);
+        found.retain(|c| in_reach(c));
         if !found.is_empty() {
-            return (found, Otherwise::NoStock);
+            return Places {
+                candidates: found,
+                ..Places::default()
+            };
         }
         let explained = Question {
             max_options: 1,
             explain: true,
             ..question
         };
-        (found, otherwise(&self.ladder(&explained).0))
+        let ladder = self.ladder(&explained).0;
+        let parts = parts(&ladder);
+        if !parts.iter().all(|part| in_reach(&part.candidate)) {
+            return Places::default();
+        }
+        Places {
+            candidates: found,
+            parts: if hold.allow_split { parts } else { Vec::new() },
+            otherwise: otherwise(&ladder),
+        }
     }
 
     /// Goes down the ladder, and keeps what it found aside, for judging other policies.
@@ -168,7 +195,7 @@ impl App {
                 require_open_now: question.require_open_now,
                 only_store: question.only_store,
                 now,
-                credit: question.credit,
+                own: question.own,
                 travel_zone: question.wanted.travel_zone.as_deref(),
                 by: Default::default(),
             },
@@ -188,12 +215,19 @@ impl App {
         &self,
         answer: &Answer,
     ) -> Result<Response<v1::Reservation>, Status> {
-        let Reply::Reservation(reservation) = &answer.reply else {
-            return Err(errors::defect("a reservation was expected"));
+        let wire = |reservation: &Arc<Reservation>| {
+            let mut wire = wire_reservation(&self.state, reservation, self.now());
+            self.add_code(answer, reservation, &mut wire);
+            wire
         };
-        let mut wire = wire_reservation(&self.state, reservation, self.now());
-        self.add_code(answer, reservation, &mut wire);
-        Ok(Response::new(wire))
+        match &answer.reply {
+            Reply::Reservation(reservation) => Ok(Response::new(wire(reservation))),
+            Reply::OrderParts { reservation, parts } => Ok(Response::new(v1::Reservation {
+                parts: parts.iter().map(wire).collect(),
+                ..wire(reservation)
+            })),
+            _ => Err(errors::defect("a reservation was expected")),
+        }
     }
 }
 
@@ -263,7 +297,7 @@ impl FulfillmentService for Handlers {
             max_options,
             require_open_now: request.require_open_now,
             only_store: None,
-            credit: None,
+            own: Own::default(),
             explain: true,
         };
         let (ladder, policy) = app.ladder(&question);
@@ -382,6 +416,7 @@ impl FulfillmentService for Handlers {
             hold_ms,
             checkout_revision: None,
             slot_start,
+            allow_split: request.allow_split,
         };
         app.reservation_of(&app.hold(&hold, stamp, deadline).await?)
     }
@@ -401,11 +436,14 @@ impl FulfillmentService for Handlers {
                 reservation_id: value.as_str().into(),
             })
         };
-        Ok(Response::new(wire_reservation(
-            &app.state,
-            &found.ok_or_else(unknown)?,
-            app.now(),
-        )))
+        let found = found.ok_or_else(unknown)?;
+        let wire = |reservation: &_| wire_reservation(&app.state, reservation, app.now());
+        let parts = app.state.parts_of(&found);
+        let several = (parts.len() > 1).then_some(&parts);
+        Ok(Response::new(v1::Reservation {
+            parts: several.into_iter().flatten().map(wire).collect(),
+            ..wire(&found)
+        }))
     }
 
     async fn confirm_reservation(

@@ -110,7 +110,7 @@ impl App {
         wire: &mut v1::Reservation,
     ) {
         if reservation.handling.confirmed == Some(answer.sequence) {
-            wire.pickup_code = pickup_code::code(&self.reading.key, reservation.id);
+            wire.pickup_code = pickup_code::code(&self.reading.key, reservation.code_from());
         }
     }
 }

@@ -41,6 +41,8 @@ struct WayRecord {
     step: u32,
     #[prost(message, repeated, tag = "2")]
     legs: Vec<LegRecord>,
+    #[prost(uint32, tag = "70")]
+    parts_forced: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -63,6 +65,8 @@ struct LegRecord {
     wait_ms: i64,
     #[prost(sint64, tag = "9")]
     value_minor: i64,
+    #[prost(bool, tag = "70")]
+    forced: bool,
 }
 
 const STEPS: [Step; 6] = [
@@ -86,6 +90,7 @@ pub(super) fn encode(routing: &PastRouting) -> Vec<u8> {
         capacity: leg.features.load.1,
         wait_ms: leg.features.wait_ms,
         value_minor: leg.features.value_minor,
+        forced: leg.forced,
     };
     let record = RoutingRecord {
         time_ms: routing.time.0,
@@ -98,6 +103,7 @@ pub(super) fn encode(routing: &PastRouting) -> Vec<u8> {
             .map(|way| WayRecord {
                 step: way.step as u32,
                 legs: way.legs.iter().map(leg).collect(),
+                parts_forced: way.parts_forced,
             })
             .collect(),
         complete: routing.complete,
@@ -122,12 +128,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<PastRouting> {
                 wait_ms: leg.wait_ms,
                 value_minor: leg.value_minor,
             },
+            forced: leg.forced,
         })
     };
     let way = |way: &WayRecord| {
         Some(PastWay {
             step: *STEPS.get(way.step as usize)?,
             legs: way.legs.iter().map(leg).collect::<Option<_>>()?,
+            parts_forced: way.parts_forced,
         })
     };
     Some(PastRouting {

@@ -26,6 +26,7 @@ fn routing(time: i64) -> PastRouting {
             wait_ms: i64::MAX,
             value_minor: -5,
         },
+        forced: place == 9,
     };
     PastRouting {
         time: Time(time),
@@ -40,10 +41,12 @@ fn routing(time: i64) -> PastRouting {
                 legs: [leg(0, Method::Pickup), leg(9, Method::DropShip)]
                     .into_iter()
                     .collect(),
+                parts_forced: 1,
             },
             PastWay {
                 step: Step::PickupNow,
                 legs: [leg(1, Method::ShipToHome)].into_iter().collect(),
+                parts_forced: 0,
             },
         ],
         complete: true,

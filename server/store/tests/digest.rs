@@ -359,6 +359,7 @@ fn held(state: &State, chance: &mut Chance, ctx: &Ctx) -> Event {
         handling: Default::default(),
         method: Default::default(),
         slot: None,
+        parts: None,
     };
     Event::ReservationHeld {
         reservation: Arc::new(reservation),

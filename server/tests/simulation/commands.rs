@@ -104,6 +104,7 @@ impl Commands {
             ),
             7 => Command::AdjustStock(adjustment(rng, model)),
             8 => Command::SetStockCount(count(rng, model)),
+            9 if rng.random_bool(0.4) => Command::Reserve(reserve_parts(rng, model)),
             9 => Command::Reserve(reserve(rng, false)),
             10 => Command::Reserve(reserve(rng, true)),
             11 if rng.random_bool(0.5) => Command::ConfirmReservation(reservation(rng, model)),

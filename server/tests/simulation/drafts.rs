@@ -479,8 +479,49 @@ pub(crate) fn reserve(rng: &mut StdRng, checkout: bool) -> Reserve {
             limit_mm: [1_000_000, 50_000_000][rng.random_range(0..2)],
         }),
         otherwise: Default::default(),
+        parts: Vec::new(),
         slot_start: Default::default(),
     }
+}
+
+/// A hold in one to three parts, mostly of what is there, some of them perhaps at the same store.
+pub(crate) fn reserve_parts(rng: &mut StdRng, model: &Model) -> Reserve {
+    let there: Vec<(u32, u32)> = model
+        .cells
+        .keys()
+        .copied()
+        .filter(|cell| model.available(*cell) > 0)
+        .collect();
+    let mut reserve = reserve(rng, false);
+    reserve.candidates.clear();
+    for line in &mut reserve.lines {
+        let known = !there.is_empty() && rng.random_ratio(7, 8);
+        let (sku, store) = if known {
+            there[rng.random_range(0..there.len())]
+        } else {
+            (rng.random_range(0..SKUS), rng.random_range(0..STORES))
+        };
+        line.sku = SkuId(sku);
+        line.quantity = rng.random_range(1..3) * 500;
+        let candidate = Candidate {
+            near_time: false,
+            store: StoreId(store),
+            distance_mm: u64::from(sku),
+            method: Default::default(),
+        };
+        let lines = Vec::new();
+        reserve.parts.push(PartCandidate { candidate, lines });
+    }
+    // Now and then two lines are one part.
+    for at in 0..reserve.parts.len() {
+        let own = reserve.parts[at].candidate.store;
+        let mut same = reserve.parts[..at].iter();
+        let earlier = same.position(|part| part.candidate.store == own && !part.lines.is_empty());
+        let part = earlier.filter(|_| rng.random_bool(0.5)).unwrap_or(at);
+        reserve.parts[part].lines.push(at);
+    }
+    reserve.parts.retain(|part| !part.lines.is_empty());
+    reserve
 }
 
 /// A step of an order: mostly of one of the latest, with lines it mostly has.
@@ -502,7 +543,13 @@ pub(crate) fn order(rng: &mut StdRng, model: &Model) -> OrderCommand {
         let version = current.map_or(1, |r| r.version.0);
         Sequence(version + rng.random_range(0..2))
     });
-    let line = |rng: &mut StdRng| -> Arc<str> { rng.random_range(0..4).to_string().into() };
+    let line = |rng: &mut StdRng| -> Arc<str> {
+        let own = current.filter(|_| rng.random_ratio(2, 3));
+        match own.map_or(&[][..], |r| &r.lines) {
+            [] => rng.random_range(0..4).to_string().into(),
+            lines => Arc::clone(&lines[rng.random_range(0..lines.len())].line_id),
+        }
+    };
     let payment = |rng: &mut StdRng| {
         [
             PaymentState::Unpaid,
@@ -531,7 +578,10 @@ pub(crate) fn order(rng: &mut StdRng, model: &Model) -> OrderCommand {
                 code: match rng.random_range(0..4) {
                     0 => "".into(),
                     1 => "WRONG".into(),
-                    _ => pickup_code::code(&INDEX_KEY, id).into(),
+                    _ => {
+                        let from = current.map_or(id, |r| r.code_from());
+                        pickup_code::code(&INDEX_KEY, from).into()
+                    }
                 },
                 without_code: rng.random_bool(0.5),
                 is_last: rng.random_ratio(1, 5),

@@ -6,8 +6,10 @@ use tillside_engine::command::{Command, IngestPayload};
 use tillside_engine::order_command::OrderStep;
 use tillside_store::faulty::FaultKind;
 
+use crate::model::Told;
+
 /// Kinds of commands that a run has to meet.
-pub(crate) const COMMANDS: [&str; 41] = [
+pub(crate) const COMMANDS: [&str; 42] = [
     "put stores",
     "put products",
     "create customer",
@@ -19,6 +21,7 @@ pub(crate) const COMMANDS: [&str; 41] = [
     "count stock",
     "reserve",
     "reserve for a checkout",
+    "reserve in parts",
     "confirm",
     "release",
     "close checkout",
@@ -52,7 +55,7 @@ pub(crate) const COMMANDS: [&str; 41] = [
 ];
 
 /// Situations that a run has to meet.
-pub(crate) const SITUATIONS: [&str; 28] = [
+pub(crate) const SITUATIONS: [&str; 34] = [
     "a request repeated after its answer",
     "a request repeated within its batch",
     "a request repeated after a crash, answered before",
@@ -81,6 +84,12 @@ pub(crate) const SITUATIONS: [&str; 28] = [
     "power lost beside a write that was done",
     "power lost beside a write that was not",
     "a failed write beside which the next batch was decided",
+    "an order held in several parts",
+    "all parts of an order confirmed",
+    "all parts of an order extended",
+    "all parts of an order released",
+    "all parts of an order cancelled",
+    "a part of an order moved",
 ];
 
 #[derive(Clone, Debug, Default)]
@@ -172,6 +181,28 @@ impl Tally {
     }
 }
 
+/// What a change means for an order in several parts, as in [`SITUATIONS`].
+pub(crate) fn of_parts(command: &Command, told: &Told) -> Option<&'static str> {
+    match (command, told) {
+        (Command::Reserve(_), Told::Parts(..)) => Some("an order held in several parts"),
+        (Command::ConfirmReservation(_), Told::Parts(..)) => {
+            Some("all parts of an order confirmed")
+        }
+        (Command::ReleaseReservation(_), Told::Parts(..)) => Some("all parts of an order released"),
+        (Command::CancelOrder { .. }, Told::Parts(..)) => Some("all parts of an order cancelled"),
+        (Command::Order(order), Told::Parts(..)) => match order.step {
+            OrderStep::Confirm(_) => Some("all parts of an order confirmed"),
+            OrderStep::Extend { .. } => Some("all parts of an order extended"),
+            _ => None,
+        },
+        (_, Told::Short { moved_to, .. }) => {
+            let parts = moved_to.as_ref()?.parts.as_ref();
+            parts.map(|_| "a part of an order moved")
+        }
+        _ => None,
+    }
+}
+
 /// The kind of a command, as in [`COMMANDS`].
 pub(crate) fn name(command: &Command) -> &'static str {
     match command {
@@ -187,6 +218,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Reserve(reserve) if reserve.checkout_revision.is_some() => {
             "reserve for a checkout"
         }
+        Command::Reserve(reserve) if !reserve.parts.is_empty() => "reserve in parts",
         Command::Reserve(_) => "reserve",
         Command::ConfirmReservation(_) => "confirm",
         Command::ReleaseReservation(_) => "release",

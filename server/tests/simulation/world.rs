@@ -124,6 +124,11 @@ impl World {
         if let crate::model::Told::Refused(refusal) = &expected.told {
             self.tally.refusal(refusal.0);
         }
+        if !expected.touched.is_empty()
+            && let Some(met) = crate::tally::of_parts(&submission.command, &expected.told)
+        {
+            self.tally.met(met);
+        }
         self.step_is_sound(&expected.touched)
             .map_err(|e| format!("after {submission:?} at {}: {e}", clock.0))?;
         Ok(expected)

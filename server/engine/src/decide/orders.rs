@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::ctx::Ctx;
+use crate::decide::order_parts::{self, OneStep};
 use crate::decide::reservations::known;
 use crate::decide::{Decided, Rules, handover, pick_exceptions};
 use crate::event::Event;
@@ -44,17 +45,35 @@ pub(super) fn confirm(
     ctx: &Ctx,
 ) -> Decided {
     let reservation = known(state, id)?;
+    let parts = state.parts_of(&reservation);
+    // A hold is placed whole. What is placed may be paid although a part of it came to nothing.
+    let held = parts.iter().any(|part| part.state == At::Held);
+    let one = |part: &_| confirm_one(state, rules, part, terms, ctx);
+    if held {
+        order_parts::each(reservation, parts, one)
+    } else {
+        order_parts::each_that_goes_on(reservation, parts, one)
+    }
+}
+
+fn confirm_one(
+    state: &State,
+    rules: &Rules,
+    reservation: &Arc<Reservation>,
+    terms: &Terms,
+    ctx: &Ctx,
+) -> Result<OneStep, Rejection> {
     match reservation.state_at(ctx.now) {
         At::Held => {
-            let mut after = Reservation::clone(&reservation);
+            let mut after = Reservation::clone(reservation);
             after.state = At::Confirmed;
             after.handling.confirmed = Some(ctx.seq);
             after.handling.payment = terms.payment;
             after.handling.handover = terms.handover;
-            let code = pickup_code::code(&rules.index_key, id);
+            let code = pickup_code::code(&rules.index_key, reservation.code_from());
             after.handling.pickup_code = Some(pickup_code::hash(&rules.index_key, &code));
             after.handling.deadline = acknowledge_by(state, after.store, ctx.now);
-            Ok(put(after, ctx))
+            Ok(Some(recorded(after, ctx)))
         }
         // Already confirmed, or even handed over: the promise was kept. Only the money may have come since.
         At::Confirmed
@@ -64,11 +83,11 @@ pub(super) fn confirm(
         | At::Shipped
         | At::Fulfilled => {
             if terms.payment <= reservation.handling.payment {
-                return Ok(as_it_is(reservation));
+                return Ok(None);
             }
-            let mut after = Reservation::clone(&reservation);
+            let mut after = Reservation::clone(reservation);
             after.handling.payment = terms.payment;
-            Ok(put(after, ctx))
+            Ok(Some(recorded(after, ctx)))
         }
         At::Expired => Err(Rejection::ReservationExpired),
         ended @ (At::Released | At::NeedsPutBack | At::PutBack) => {
@@ -78,8 +97,34 @@ pub(super) fn confirm(
 }
 
 fn extend(state: &State, reservation: Arc<Reservation>, hold_ms: i64, ctx: &Ctx) -> Decided {
+    let parts = state.parts_of(&reservation);
+    let one = |part: &_| extend_one(part, hold_ms, ctx);
+    let (reply, mut events) = order_parts::each_that_goes_on(reservation, parts, one)?;
+    // A checkout is remembered as long as what it holds.
+    if let Reply::Reservation(after) = &reply
+        && !events.is_empty()
+        && let Some(checkout) = state.checkouts.get(&after.order_id).map(|c| Arc::clone(&c))
+        && checkout.closed.is_none()
+        && checkout.reservation == Some(after.id)
+        && checkout.expire < after.expire.plus_ms(CLOSED_CHECKOUT_MS)
+    {
+        events.push(Event::CheckoutPut {
+            checkout: Arc::new(Checkout {
+                expire: after.expire.plus_ms(CLOSED_CHECKOUT_MS),
+                ..Checkout::clone(&checkout)
+            }),
+        });
+    }
+    Ok((reply, events))
+}
+
+fn extend_one(
+    reservation: &Arc<Reservation>,
+    hold_ms: i64,
+    ctx: &Ctx,
+) -> Result<OneStep, Rejection> {
     let until = ctx.now.plus_ms(hold_ms);
-    let mut after = Reservation::clone(&reservation);
+    let mut after = Reservation::clone(reservation);
     match reservation.state_at(ctx.now) {
         At::Held => after.expire = after.expire.max(until),
         // Ready goods wait longer; where they wait for ever there is nothing to add.
@@ -94,25 +139,7 @@ fn extend(state: &State, reservation: Arc<Reservation>, hold_ms: i64, ctx: &Ctx)
             ));
         }
     }
-    if after == *reservation {
-        return Ok(as_it_is(reservation));
-    }
-    let checkout = state.checkouts.get(&after.order_id).map(|c| Arc::clone(&c));
-    let (reply, mut events) = put(after, ctx);
-    // A checkout is remembered as long as what it holds.
-    if let (Reply::Reservation(after), Some(checkout)) = (&reply, checkout)
-        && checkout.closed.is_none()
-        && checkout.reservation == Some(after.id)
-        && checkout.expire < after.expire.plus_ms(CLOSED_CHECKOUT_MS)
-    {
-        events.push(Event::CheckoutPut {
-            checkout: Arc::new(Checkout {
-                expire: after.expire.plus_ms(CLOSED_CHECKOUT_MS),
-                ..Checkout::clone(&checkout)
-            }),
-        });
-    }
-    Ok((reply, events))
+    Ok((after != **reservation).then(|| recorded(after, ctx)))
 }
 
 fn acknowledge(reservation: Arc<Reservation>, ctx: &Ctx) -> Decided {
@@ -190,26 +217,30 @@ fn put_back(reservation: Arc<Reservation>, ctx: &Ctx) -> Decided {
     }
 }
 
-/// Ends an order. Goods that are off the shelf stay committed until they are put back.
+/// Ends an order, all its parts. Goods that are off the shelf stay committed until they are put back.
 pub(super) fn cancel(state: &State, order_id: &Arc<str>, ctx: &Ctx) -> Decided {
-    let latest = state.orders.get(order_id).map(|id| *id);
-    let reservation = latest.and_then(|id| state.reservation(id));
-    let reservation = reservation.ok_or_else(|| Rejection::UnknownOrder {
+    let parts = state.parts_of_order(order_id);
+    let latest = parts.iter().max_by_key(|part| part.id).map(Arc::clone);
+    let latest = latest.ok_or_else(|| Rejection::UnknownOrder {
         order_id: Arc::clone(order_id),
     })?;
+    order_parts::each(latest, parts, |part| cancel_one(part, ctx))
+}
+
+fn cancel_one(reservation: &Arc<Reservation>, ctx: &Ctx) -> Result<OneStep, Rejection> {
     match reservation.state {
         At::Held | At::Confirmed => {
-            let mut after = Reservation::clone(&reservation);
+            let mut after = Reservation::clone(reservation);
             end(&mut after, At::Released, ctx.now);
-            Ok(put(after, ctx))
+            Ok(Some(recorded(after, ctx)))
         }
         At::Picking | At::Ready | At::PartiallyPickedUp => {
-            let mut after = Reservation::clone(&reservation);
+            let mut after = Reservation::clone(reservation);
             after.state = At::NeedsPutBack;
             after.handling.deadline = None;
-            Ok(put(after, ctx))
+            Ok(Some(recorded(after, ctx)))
         }
-        At::Released | At::Expired | At::NeedsPutBack | At::PutBack => Ok(as_it_is(reservation)),
+        At::Released | At::Expired | At::NeedsPutBack | At::PutBack => Ok(None),
         sold @ (At::Shipped | At::Fulfilled) => Err(Rejection::ReservationEnded(sold.name())),
     }
 }
@@ -222,7 +253,14 @@ pub(super) fn due(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Ev
         return (Reply::Done, Vec::new());
     };
     let events = match reservation.state {
-        At::Held => vec![Event::ReservationExpired { id }],
+        // All parts of a hold run out at the same time, and in the same step.
+        At::Held => {
+            let parts = state.parts_of(&reservation);
+            let over = |r: &&Arc<Reservation>| r.state == At::Held && r.expire <= ctx.now;
+            let over = parts.iter().filter(over);
+            over.map(|r| Event::ReservationExpired { id: r.id })
+                .collect()
+        }
         At::Confirmed => pick_exceptions::unanswered(state, &reservation, ctx),
         _ => {
             let mut after = Reservation::clone(&reservation);
@@ -256,13 +294,19 @@ pub(super) fn acknowledge_by(state: &State, store: StoreId, now: Time) -> Option
 }
 
 /// The reservation as it is from now on, told and recorded.
-pub(super) fn put(mut after: Reservation, ctx: &Ctx) -> (Reply, Vec<Event>) {
+pub(super) fn put(after: Reservation, ctx: &Ctx) -> (Reply, Vec<Event>) {
+    let (reservation, event) = recorded(after, ctx);
+    (Reply::Reservation(reservation), vec![event])
+}
+
+/// The same, where it is one of several.
+fn recorded(mut after: Reservation, ctx: &Ctx) -> (Arc<Reservation>, Event) {
     after.version = ctx.seq;
     let reservation = Arc::new(after);
     let event = Event::ReservationPut {
         reservation: Arc::clone(&reservation),
     };
-    (Reply::Reservation(reservation), vec![event])
+    (reservation, event)
 }
 
 pub(super) fn as_it_is(reservation: Arc<Reservation>) -> (Reply, Vec<Event>) {

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use crate::command::WantedLine;
 use crate::ctx::Ctx;
-use crate::decide::Decided;
 use crate::decide::orders::{acknowledge_by, end, moved, put, refused, seen};
+use crate::decide::{Decided, order_parts};
 use crate::event::Event;
 use crate::fulfillment_ladder::{LadderQuery, Leg, ladder};
 use crate::ids::{ReservationId, SkuId};
@@ -16,6 +16,7 @@ use crate::limits::REROUTES_MAX;
 use crate::location_terms::{Method, Methods};
 use crate::order::{Handling, PickProblem};
 use crate::order_command::PickException;
+use crate::own_holds::Own;
 use crate::pickup_slots::Slot;
 use crate::reject::Rejection;
 use crate::reply::{Alternative, Reply};
@@ -74,9 +75,9 @@ pub(super) fn report(
     }
     let (reply, puts) = put(after, ctx);
     events.extend(puts);
-    events.extend(moved_to.iter().map(|new| Event::ReservationPut {
-        reservation: Arc::clone(new),
-    }));
+    if let Some(new) = &moved_to {
+        events.extend(arrived(state, new, ctx));
+    }
     let Reply::Reservation(reservation) = reply else {
         return Ok((reply, events));
     };
@@ -197,7 +198,7 @@ pub fn alternatives(
             require_open_now: false,
             only_store: None,
             now,
-            credit: None,
+            own: Own::default(),
             travel_zone: zone.filter(|zone| !zone.is_empty() && !reservation.method.ships()),
             by: By::default(),
         },
@@ -242,6 +243,8 @@ fn move_to(
     let id = ReservationId(state.counters().next_reservation.max(1));
     let (window, slot) = promised_at(state, before.method, next, ctx);
     from.handling.replaced_by = Some(id);
+    let parts = order_parts::moved(before, id);
+    from.parts = parts.clone();
     let mut refused_by = before.handling.refused_by.clone();
     refused_by.push(before.store);
     let line = |l: WantedLine| ReservationLine::holding(l.line_id, l.sku, l.quantity);
@@ -269,7 +272,17 @@ fn move_to(
             replaces: Some(before.id),
             ..Handling::default()
         },
+        parts,
     })
+}
+
+/// A reservation that came to the next store takes the place of the old one among the parts of its order.
+fn arrived(state: &State, new: &Arc<Reservation>, ctx: &Ctx) -> Vec<Event> {
+    let mut events = vec![Event::ReservationPut {
+        reservation: Arc::clone(new),
+    }];
+    events.extend(order_parts::tell_the_others(state, new, ctx));
+    events
 }
 
 /// When the next store has it: its first slot with room is held with the goods.
@@ -286,7 +299,7 @@ fn promised_at(
         let policy = state.routing_policy.get();
         return (policy.delivery(method, &store, ctx.now), None);
     }
-    match store.first_pickup(next.store, &state.held_slots, ctx.now, None) {
+    match store.first_pickup(next.store, &state.held_slots, ctx.now, Own::default()) {
         Some(pickup) => (pickup.promised(), pickup.slot),
         None => (next.window, None),
     }
@@ -306,6 +319,6 @@ pub(super) fn unanswered(state: &State, reservation: &Reservation, ctx: &Ctx) ->
     // Nobody has touched the goods: they are on the shelf.
     end(&mut after, At::Released, ctx.now);
     let (_, mut events) = put(after, ctx);
-    events.push(Event::ReservationPut { reservation: new });
+    events.extend(arrived(state, &new, ctx));
     events
 }

@@ -1,10 +1,11 @@
-//! Holds: all lines or none, at the first candidate that still has them. A hold is keyed by its order: a repeat replaces
-//! it, and a shopper is never blocked by their own hold.
+//! Holds: all lines or none, at the first candidate that still has them, or in all the parts of a split. A hold is keyed by its
+//! order: a repeat replaces all of it, and a shopper is never blocked by their own hold.
 
 use std::sync::Arc;
 
-use crate::command::{Candidate, Otherwise, Reserve};
+use crate::command::{Candidate, Otherwise, PartCandidate, Reserve, WantedLine};
 use crate::ctx::Ctx;
+use crate::decide::order_parts::{self, OneStep};
 use crate::decide::{Decided, Rules, orders};
 use crate::event::Event;
 use crate::ids::{ReservationId, SkuId};
@@ -12,6 +13,8 @@ use crate::limits::{CLOSED_CHECKOUT_MS, SLOTS_LOOKED_AT_MAX};
 use crate::near_time::{Cover, cover};
 use crate::order::{Handling, PaymentState};
 use crate::order_command::Terms;
+use crate::order_parts::Parts;
+use crate::own_holds::Own;
 use crate::pickup_slots::{Slot, has_room};
 use crate::reject::Rejection;
 use crate::reply::Reply;
@@ -44,31 +47,28 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
         ));
     }
     let earlier = current_of_order(state, reserve)?;
-    let held = match (reserve.candidates.is_empty(), &checkout) {
+    let own = Own::holds(&earlier);
+    let held: Parts = match (reserve.candidates.is_empty(), &checkout) {
         // Nothing fits: what an earlier revision holds is given back all the same.
-        (true, Some(_)) => None,
-        _ => Some(Arc::new(take_first(
-            state,
-            reserve,
-            earlier.as_deref(),
-            ctx,
-        )?)),
+        (true, Some(_)) => Parts::new(),
+        (true, None) if !reserve.parts.is_empty() => take_parts(state, reserve, own, ctx)?,
+        _ => Parts::from_iter([Arc::new(take_first(state, reserve, own, ctx)?)]),
     };
-    let mut events = Vec::new();
-    if let Some(earlier) = &earlier {
-        events.push(Event::ReservationReleased { id: earlier.id });
-    }
-    if let Some(reservation) = &held {
-        events.push(Event::ReservationHeld {
-            reservation: Arc::clone(reservation),
-        });
-    }
+    let released = earlier.iter().map(|earlier| earlier.id);
+    let mut events: Vec<Event> = released
+        .map(|id| Event::ReservationReleased { id })
+        .collect();
+    events.extend(held.iter().map(|reservation| Event::ReservationHeld {
+        reservation: Arc::clone(reservation),
+    }));
+    let first = held.first().map(Arc::clone);
     let Some((revision, _)) = checkout else {
-        return match held {
-            Some(reservation) => Ok((Reply::Reservation(reservation), events)),
+        return match first {
+            Some(first) => Ok((order_parts::told(first, held), events)),
             None => Err(nothing(reserve.otherwise)),
         };
     };
+    let held = first;
     let expire = held
         .as_ref()
         .map_or(ctx.now, |r| r.expire)
@@ -93,33 +93,27 @@ pub(super) fn reserve(state: &State, reserve: &Reserve, ctx: &Ctx) -> Decided {
     ))
 }
 
-/// The order's hold that a new one replaces. A confirmed one is not replaced: the order is placed.
-fn current_of_order(
-    state: &State,
-    reserve: &Reserve,
-) -> Result<Option<Arc<Reservation>>, Rejection> {
-    let id = state.orders.get(&reserve.order_id).map(|id| *id);
-    let Some(current) = id.and_then(|id| state.reservation(id)) else {
-        return Ok(None);
-    };
-    match current.state {
-        // A hold past its time that no timer has ended yet still is in the levels.
-        ReservationState::Held => Ok(Some(current)),
-        // Goods that wait to be put back belong to an order that has ended: it may begin anew.
-        state if state.is_committed() && state != ReservationState::NeedsPutBack => {
-            Err(Rejection::OrderConfirmed {
-                order_id: Arc::clone(&reserve.order_id),
-                reservation_id: current.id.to_string(),
-            })
-        }
-        _ => Ok(None),
+/// The order's holds that a new one replaces, all its parts. A confirmed one is not replaced: the order is placed.
+fn current_of_order(state: &State, reserve: &Reserve) -> Result<Parts, Rejection> {
+    let mut current = state.parts_of_order(&reserve.order_id);
+    // Goods that wait to be put back belong to an order that has ended: it may begin anew.
+    let placed =
+        |r: &&Arc<Reservation>| r.state.is_committed() && r.state != ReservationState::NeedsPutBack;
+    if let Some(placed) = current.iter().find(placed) {
+        return Err(Rejection::OrderConfirmed {
+            order_id: Arc::clone(&reserve.order_id),
+            reservation_id: placed.id.to_string(),
+        });
     }
+    // A hold past its time that no timer has ended yet still is in the levels.
+    current.retain(|r| r.state == ReservationState::Held);
+    Ok(current)
 }
 
 fn take_first(
     state: &State,
     reserve: &Reserve,
-    earlier: Option<&Reservation>,
+    own: Own<'_>,
     ctx: &Ctx,
 ) -> Result<Reservation, Rejection> {
     if reserve.candidates.is_empty() {
@@ -127,13 +121,10 @@ fn take_first(
     }
     let wanted = merged(&reserve.lines);
     let covered = |candidate: &Candidate| {
-        let store = candidate.store;
         if candidate.near_time {
-            return cover(state, &wanted, store, ctx.now, earlier);
+            return cover(state, &wanted, candidate.store, ctx.now, own);
         }
-        let has = |sku| on_the_shelf(state, earlier, store, sku);
-        let is_there = wanted.iter().all(|&(sku, quantity)| has(sku) >= quantity);
-        is_there.then_some(Cover::THERE)
+        has_all(state, &wanted, candidate, own).then_some(Cover::THERE)
     };
     let mut full = None;
     let mut promised = None;
@@ -143,7 +134,7 @@ fn take_first(
         let from = cover
             .expected
             .map_or(ctx.now, |expected| expected.max(ctx.now));
-        match promise(state, candidate, reserve.slot_start, earlier, from)? {
+        match promise(state, candidate, reserve.slot_start, own, from)? {
             Ok(promise) => {
                 promised = Some((choice, candidate, cover, promise));
                 break;
@@ -151,25 +142,90 @@ fn take_first(
             Err(next) => full = full.or(Some(next)),
         }
     }
-    let Some((choice, candidate, cover, (window, slot))) = promised else {
+    let Some((choice, candidate, cover, promise)) = promised else {
         return Err(full.map_or(Rejection::Contended, |next| Rejection::SlotFull { next }));
     };
-    let mut lines: Vec<ReservationLine> = (reserve.lines.iter())
-        .map(|l| ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity))
-        .collect();
+    let id = ReservationId(state.counters().next_reservation.max(1));
+    let lines = reserve.lines.iter();
+    let mut held = hold(reserve, id, lines, candidate, promise, ctx);
+    held.handling.fallback_steps = choice as u32;
     if cover.expected.is_some() {
         for (sku, _) in &wanted {
-            let there = on_the_shelf(state, earlier, candidate.store, *sku);
-            await_rest(&mut lines, *sku, there);
+            let there = on_the_shelf(state, own, candidate.store, *sku);
+            await_rest(&mut held.lines, *sku, there);
         }
     }
-    let next = state.counters().next_reservation.max(1);
-    Ok(Reservation {
-        id: ReservationId(next),
+    Ok(held)
+}
+
+/// Holds every part of a split, or none: where one place no longer has its part, other places may have it.
+fn take_parts(
+    state: &State,
+    reserve: &Reserve,
+    given_back: Own<'_>,
+    ctx: &Ctx,
+) -> Result<Parts, Rejection> {
+    let covered = |at: &usize| {
+        let holders = reserve.parts.iter().filter(|part| part.lines.contains(at));
+        holders.count() == 1
+    };
+    assert!(
+        (0..reserve.lines.len()).all(|at| covered(&at)),
+        "the parts of a split have each line once"
+    );
+    let first = state.counters().next_reservation.max(1);
+    let ids: Arc<[ReservationId]> = (first..)
+        .take(reserve.parts.len())
+        .map(ReservationId)
+        .collect();
+    let (mut goods, mut slots) = (Vec::new(), Vec::new());
+    let mut held = Parts::new();
+    for (PartCandidate { candidate, lines }, id) in reserve.parts.iter().zip(ids.iter()) {
+        let lines: Vec<WantedLine> = lines.iter().map(|at| reserve.lines[*at].clone()).collect();
+        let own = Own {
+            goods: &goods,
+            slots: &slots,
+            ..given_back
+        };
+        if !has_all(state, &merged(&lines), candidate, own) {
+            return Err(Rejection::Contended);
+        }
+        let Ok(promise) = promise(state, candidate, reserve.slot_start, own, ctx.now)? else {
+            return Err(Rejection::Contended);
+        };
+        let (store, slot) = (candidate.store, promise.1);
+        goods.extend(lines.iter().map(|line| (store, line.sku, line.quantity)));
+        slots.extend(slot.map(|slot| (store, slot.start)));
+        let mut part = hold(reserve, *id, lines.iter(), candidate, promise, ctx);
+        part.parts = (ids.len() > 1).then(|| Arc::clone(&ids));
+        held.push(Arc::new(part));
+    }
+    Ok(held)
+}
+
+fn has_all(state: &State, wanted: &[(SkuId, i64)], candidate: &Candidate, own: Own<'_>) -> bool {
+    let store = candidate.store;
+    wanted
+        .iter()
+        .all(|&(sku, quantity)| on_the_shelf(state, own, store, sku) >= quantity)
+}
+
+/// The hold of some lines at a place.
+fn hold<'a>(
+    reserve: &Reserve,
+    id: ReservationId,
+    lines: impl Iterator<Item = &'a WantedLine>,
+    candidate: &Candidate,
+    (window, slot): Promise,
+    ctx: &Ctx,
+) -> Reservation {
+    let line = |l: &WantedLine| ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity);
+    Reservation {
+        id,
         order_id: Arc::clone(&reserve.order_id),
         store: candidate.store,
         state: ReservationState::Held,
-        lines,
+        lines: lines.map(line).collect(),
         distance_mm: candidate.distance_mm,
         window,
         expire: ctx.now.plus_ms(reserve.hold_ms),
@@ -178,11 +234,9 @@ fn take_first(
         method: candidate.method,
         slot,
         sought: reserve.sought,
-        handling: Handling {
-            fallback_steps: choice as u32,
-            ..Handling::default()
-        },
-    })
+        handling: Handling::default(),
+        parts: None,
+    }
 }
 
 /// Notes what the shelf has not got for the lines of a product: it is on its way.
@@ -213,7 +267,7 @@ fn promise(
     state: &State,
     candidate: &Candidate,
     slot_start: Option<Time>,
-    own: Option<&Reservation>,
+    own: Own<'_>,
     from: Time,
 ) -> Result<Result<Promise, Option<(Time, Time)>>, Rejection> {
     let Some(store) = state.stores.get(candidate.store) else {
@@ -250,16 +304,21 @@ fn promise(
 
 pub(super) fn release(state: &State, id: ReservationId, ctx: &Ctx) -> Decided {
     let reservation = known(state, id)?;
+    let parts = state.parts_of(&reservation);
+    order_parts::each(reservation, parts, |part| release_one(part, ctx))
+}
+
+fn release_one(reservation: &Arc<Reservation>, ctx: &Ctx) -> Result<OneStep, Rejection> {
     match reservation.state {
-        ReservationState::Held | ReservationState::Confirmed => Ok(changed(
-            &reservation,
+        ReservationState::Held | ReservationState::Confirmed => Ok(Some(changed(
+            reservation,
             ReservationState::Released,
             ctx,
-            Event::ReservationReleased { id },
-        )),
+            Event::ReservationReleased { id: reservation.id },
+        ))),
         // What has ended without a sale holds nothing: releasing it again is the same as once.
         ReservationState::Released | ReservationState::Expired | ReservationState::PutBack => {
-            Ok((Reply::Reservation(reservation), Vec::new()))
+            Ok(None)
         }
         ReservationState::Fulfilled | ReservationState::Shipped => {
             Err(Rejection::ReservationEnded(reservation.state.name()))
@@ -309,7 +368,13 @@ pub(super) fn close_checkout(
                 CheckoutResult::Cancelled => release(state, reservation.id, ctx),
             };
             match decided {
-                Ok((Reply::Reservation(after), events)) => (Some(after), events),
+                Ok((
+                    Reply::Reservation(after)
+                    | Reply::OrderParts {
+                        reservation: after, ..
+                    },
+                    events,
+                )) => (Some(after), events),
                 // The hold ended before the checkout did: what was paid is paid, and the answer shows the hold's end.
                 _ => (Some(reservation), Vec::new()),
             }
@@ -373,7 +438,7 @@ fn changed(
     state: ReservationState,
     ctx: &Ctx,
     event: Event,
-) -> (Reply, Vec<Event>) {
+) -> (Arc<Reservation>, Event) {
     let mut after = Reservation {
         state,
         version: ctx.seq,
@@ -382,5 +447,5 @@ fn changed(
     if !after.holds_stock() {
         after.lines.iter_mut().for_each(|line| line.held = 0);
     }
-    (Reply::Reservation(Arc::new(after)), vec![event])
+    (Arc::new(after), event)
 }

@@ -8,13 +8,14 @@ use tillside_engine::barcode::{BarcodeMask, parse_gtin};
 use tillside_engine::catalog::{Patience, Product, Store, StoreState};
 use tillside_engine::command::{
     Adjustment, Candidate, Command, ContactsChange, Count, CustomerChange, CustomerDraft, Ingest,
-    IngestPayload, ItemDraft, OfferDraft, ProductDraft, Reserve, SaleDraft, SaleLineDraft,
-    SeenIdentifier, WantedLine,
+    IngestPayload, ItemDraft, OfferDraft, PartCandidate, ProductDraft, Reserve, SaleDraft,
+    SaleLineDraft, SeenIdentifier, WantedLine,
 };
 use tillside_engine::customer::{Consent, KnownIdentifier, Purpose};
 use tillside_engine::identity::{IdentifierKind, IdentityRules, IndexKey, first_128_bits};
 use tillside_engine::ids::{BusinessKey, IdentifierHash, ReservationId, Sequence};
 use tillside_engine::limits::HOLD_MS_DEFAULT;
+use tillside_engine::location_terms::Method;
 use tillside_engine::offer::{ComputedBy, OfferTerms, Reward};
 use tillside_engine::order::Sought;
 use tillside_engine::reply::Reply;
@@ -306,6 +307,30 @@ pub(crate) fn offer(id: &str) -> OfferDraft {
     }
 }
 
+/// One part of a split: the store, how, and positions of lines.
+pub(crate) type Part<'a> = (&'a str, Method, &'a [usize]);
+
+pub(crate) fn split(
+    world: &World,
+    order: &str,
+    lines: &[(&str, i64)],
+    parts: &[Part<'_>],
+) -> Reserve {
+    let part = |(store, method, lines): &Part<'_>| PartCandidate {
+        candidate: Candidate {
+            near_time: false,
+            store: world.store(store),
+            distance_mm: 7,
+            method: *method,
+        },
+        lines: lines.to_vec(),
+    };
+    Reserve {
+        parts: parts.iter().map(part).collect(),
+        ..world.reserve(order, lines, &[])
+    }
+}
+
 impl World {
     /// Stores A, B and C on one meridian north of Milan, 10 km from one to the next, and products p1, p2 and p3 at
     /// 1, 2 and 3 euros.
@@ -353,6 +378,7 @@ impl World {
             }),
             slot_start: None,
             otherwise: Default::default(),
+            parts: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tillside_engine::ids::{CustomerId, Sequence, SkuId, StoreId};
 use tillside_engine::reply::{Reply, Warning};
-use tillside_engine::reservation::CheckoutResult;
+use tillside_engine::reservation::{CheckoutResult, Reservation};
 use tillside_engine::stock::{Beside, StockLevel};
 
 use super::Stored;
@@ -23,7 +23,7 @@ use crate::error::RecordProblem;
 pub(crate) struct ReplyRecord {
     #[prost(
         oneof = "ReplyKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 50, 60"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 50, 60, 70"
     )]
     kind: Option<ReplyKind>,
 }
@@ -58,6 +58,17 @@ enum ReplyKind {
     Delivery(Box<DeliveryReplyRecord>),
     #[prost(message, tag = "60")]
     RoutingPolicy(Box<RoutingPolicyRecord>),
+    #[prost(message, tag = "70")]
+    OrderParts(OrderPartsRecord),
+}
+
+/// A reservation is not written twice: the one that was named is one of the parts.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OrderPartsRecord {
+    #[prost(uint64, tag = "1")]
+    named: u64,
+    #[prost(message, repeated, tag = "2")]
+    parts: Vec<ReservationRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -253,6 +264,13 @@ impl Stored for Reply {
                 Reply::RoutingPolicy(policy) => {
                     ReplyKind::RoutingPolicy(Box::new(policy.to_record()))
                 }
+                Reply::OrderParts {
+                    reservation: named,
+                    parts,
+                } => ReplyKind::OrderParts(OrderPartsRecord {
+                    named: named.id.0,
+                    parts: parts.iter().map(|part| part.to_record()).collect(),
+                }),
             }),
         }
     }
@@ -321,6 +339,16 @@ impl Stored for Reply {
                 },
                 ReplyKind::RoutingPolicy(policy) => {
                     Reply::RoutingPolicy(Arc::new(Stored::from_record(*policy)?))
+                }
+                ReplyKind::OrderParts(told) => {
+                    let parts: Vec<Reservation> = list(told.parts)?;
+                    let parts: Vec<_> = parts.into_iter().map(Arc::new).collect();
+                    let named = parts.iter().find(|part| part.id.0 == told.named);
+                    let missing = || RecordProblem::field("part of an order", told.named);
+                    Reply::OrderParts {
+                        reservation: Arc::clone(named.ok_or_else(missing)?),
+                        parts,
+                    }
                 }
             },
         )

@@ -49,6 +49,9 @@ pub(crate) struct ReservationRecord {
     method: u32,
     #[prost(message, optional, tag = "61")]
     slot: Option<SlotRecord>,
+    /// All parts of the order; empty: it is in one part.
+    #[prost(uint64, repeated, tag = "70")]
+    parts: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -121,6 +124,9 @@ impl Stored for Reservation {
             sought: self.sought.as_ref().map(Stored::to_record),
             method: self.method.code(),
             slot: self.slot.as_ref().map(Stored::to_record),
+            parts: (self.parts.iter().flat_map(|parts| parts.iter()))
+                .map(|part| part.0)
+                .collect(),
         }
     }
 
@@ -140,6 +146,8 @@ impl Stored for Reservation {
             handling: optional(record.handling)?.unwrap_or_default(),
             method: Method::decoded(record.method)?,
             slot: optional(record.slot)?,
+            parts: (!record.parts.is_empty())
+                .then(|| record.parts.into_iter().map(ReservationId).collect()),
         })
     }
 }

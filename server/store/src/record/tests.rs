@@ -309,6 +309,7 @@ fn reservation() -> Reservation {
             end: Time(i64::MAX),
             capacity: u32::MAX,
         }),
+        parts: Some([0, 12, u64::MAX].map(ReservationId).into()),
     }
 }
 
@@ -811,6 +812,17 @@ fn replies() -> Vec<Reply> {
         Reply::Duplicate { first: Sequence(0) },
         Reply::Done,
         Reply::RoutingPolicy(Arc::new(policy())),
+        {
+            let reservation = Arc::new(reservation());
+            let other = Reservation {
+                id: ReservationId(0),
+                ..order()
+            };
+            Reply::OrderParts {
+                parts: vec![Arc::new(other), Arc::clone(&reservation)],
+                reservation,
+            }
+        },
     ]
 }
 
@@ -873,6 +885,7 @@ fn an_entity_of_defaults_reads_back() {
     check(&Reservation {
         method: Method::Pickup,
         slot: None,
+        parts: None,
         ..reservation()
     });
     check(&IdentifierOwner(CustomerId(0)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tillside_engine::command::Reserve;
+use tillside_engine::command::{Candidate, Reserve, WantedLine};
 use tillside_engine::ids::ReservationId;
 use tillside_engine::order::{Handling, PaymentState};
 use tillside_engine::order_command::Terms;
@@ -44,13 +44,21 @@ impl Model {
         Some(self.set(ended))
     }
 
+    /// Ends a hold, all its parts.
     pub(super) fn expire(&mut self, id: ReservationId) {
+        let parts = self
+            .reservation(id)
+            .map_or_else(Vec::new, |r| self.parts_of(&r));
         let at = At {
             sequence: self.sequence,
             now: self.now,
             changed: true,
         };
-        self.end(id, ReservationState::Expired, at);
+        for part in parts {
+            if part.state == ReservationState::Held {
+                self.end(part.id, ReservationState::Expired, at);
+            }
+        }
     }
 
     pub(super) fn reserve(&mut self, reserve: &Reserve, at: At) -> Outcome {
@@ -66,11 +74,7 @@ impl Model {
                 false,
             ));
         }
-        let earlier = self
-            .reservations
-            .values()
-            .rfind(|r| r.order_id == reserve.order_id)
-            .cloned();
+        let mut earlier = self.parts_of_order(&reserve.order_id);
         let is_placed = |r: &&Arc<Reservation>| {
             matches!(
                 r.state,
@@ -80,15 +84,19 @@ impl Model {
                     | ReservationState::PartiallyPickedUp
             )
         };
-        if let Some(confirmed) = earlier.as_ref().filter(is_placed) {
+        if let Some(confirmed) = earlier.iter().find(is_placed) {
             return refused("OrderConfirmed", reservation_name(confirmed.id));
         }
-        let earlier = earlier.filter(|r| r.state == ReservationState::Held);
+        earlier.retain(|r| r.state == ReservationState::Held);
+        let in_parts = reserve.candidates.is_empty() && reserve.checkout_revision.is_none();
+        if in_parts && !reserve.parts.is_empty() {
+            return self.reserve_parts(reserve, &earlier, at);
+        }
         let mut wanted: BTreeMap<u32, i64> = BTreeMap::new();
         for line in &reserve.lines {
             *wanted.entry(line.sku.0).or_default() += line.quantity;
         }
-        let own = earlier.as_deref();
+        let own = &earlier[..];
         let has_all = |store: u32, near_time: bool| {
             wanted.iter().all(|(sku, q)| {
                 let there = self.shelf((*sku, store), own);
@@ -119,40 +127,21 @@ impl Model {
             (false, _, None) => return refused("Contended", ""),
             (false, _, Some(place)) => Some(place),
         };
-        if let Some(earlier) = &earlier {
+        for earlier in &earlier {
             self.end(earlier.id, ReservationState::Released, at);
         }
         let hold = hold.map(|(passed_over, place)| {
             self.reservations_made += 1;
-            let mut line = |l: &tillside_engine::command::WantedLine| {
-                let left = shelf.get_mut(&l.sku.0).expect("it is wanted");
-                let there = l.quantity.min(*left);
+            let id = ReservationId(self.reservations_made);
+            let lines: Vec<&WantedLine> = reserve.lines.iter().collect();
+            let mut reservation = held(reserve, id, &place, &lines, at);
+            reservation.handling.fallback_steps = passed_over as u32;
+            for line in &mut reservation.lines {
+                let left = shelf.get_mut(&line.sku.0).expect("it is wanted");
+                let there = line.held.min(*left);
                 *left -= there;
-                let line = ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity);
-                ReservationLine {
-                    awaited: l.quantity - there,
-                    ..line
-                }
-            };
-            let reservation = Reservation {
-                id: ReservationId(self.reservations_made),
-                order_id: Arc::clone(&reserve.order_id),
-                store: place.store,
-                state: ReservationState::Held,
-                lines: reserve.lines.iter().map(&mut line).collect(),
-                distance_mm: place.distance_mm,
-                window: None,
-                expire: at.now.plus_ms(reserve.hold_ms),
-                created: at.now,
-                version: at.sequence,
-                sought: reserve.sought,
-                handling: Handling {
-                    fallback_steps: passed_over as u32,
-                    ..Handling::default()
-                },
-                method: Default::default(),
-                slot: None,
-            };
+                line.awaited = line.held - there;
+            }
             self.set(reservation)
         });
         let Some(revision) = reserve.checkout_revision else {
@@ -179,6 +168,43 @@ impl Model {
         ))
     }
 
+    /// Gives the earlier hold back, takes part by part, and takes all of it back where one is not there.
+    fn reserve_parts(
+        &mut self,
+        reserve: &Reserve,
+        earlier: &[Arc<Reservation>],
+        at: At,
+    ) -> Outcome {
+        let before = self.clone();
+        for earlier in earlier {
+            self.end(earlier.id, ReservationState::Released, at);
+        }
+        let first = self.reservations_made + 1;
+        let last = first + reserve.parts.len() as u64;
+        let ids: Arc<[ReservationId]> = (first..last).map(ReservationId).collect();
+        for (part, id) in reserve.parts.iter().zip(ids.iter()) {
+            self.reservations_made += 1;
+            let lines: Vec<&WantedLine> = part.lines.iter().map(|at| &reserve.lines[*at]).collect();
+            let store = part.candidate.store.0;
+            let short = |line: &&WantedLine| {
+                let same = lines.iter().filter(|l| l.sku == line.sku);
+                let wanted: i64 = same.map(|l| l.quantity).sum();
+                self.shelf((line.sku.0, store), &[]) < wanted
+            };
+            if lines.iter().any(short) {
+                *self = before;
+                return refused("Contended", "");
+            }
+            let parts = (ids.len() > 1).then(|| Arc::clone(&ids));
+            self.set(Reservation {
+                parts,
+                ..held(reserve, *id, &part.candidate, &lines, at)
+            });
+        }
+        let parts: Vec<_> = ids.iter().filter_map(|id| self.reservation(*id)).collect();
+        Ok((Self::told_of(Arc::clone(&parts[0]), parts), true))
+    }
+
     pub(super) fn put_checkout(&mut self, checkout: Checkout) {
         self.touch(Entity::Checkout(Arc::clone(&checkout.checkout_id)));
         self.checkouts
@@ -192,24 +218,25 @@ impl Model {
 
     pub(super) fn release(&mut self, id: ReservationId, at: At) -> Outcome {
         let current = self.existing(id)?;
-        match current.state {
+        let parts = self.parts_of(&current);
+        self.with_every_part(&current, &parts, false, at, |_, part| match part.state {
             ReservationState::Fulfilled | ReservationState::Shipped => {
-                refused("ReservationEnded", current.state.name())
+                refused("ReservationEnded", part.state.name())
             }
             ReservationState::Released | ReservationState::Expired | ReservationState::PutBack => {
-                Ok((Told::Reservation(current), false))
+                Ok(None)
             }
             ReservationState::Picking
             | ReservationState::Ready
             | ReservationState::PartiallyPickedUp
-            | ReservationState::NeedsPutBack => refused("WrongState", current.state.name()),
+            | ReservationState::NeedsPutBack => refused("WrongState", part.state.name()),
             ReservationState::Held | ReservationState::Confirmed => {
-                let ended = self
-                    .end(id, ReservationState::Released, at)
-                    .unwrap_or(current);
-                Ok((Told::Reservation(ended), true))
+                let mut after = part.clone();
+                after.state = ReservationState::Released;
+                after.lines.iter_mut().for_each(|line| line.held = 0);
+                Ok(Some(after))
             }
-        }
+        })
     }
 
     pub(super) fn close_checkout(
@@ -260,5 +287,34 @@ impl Model {
             },
             true,
         )
+    }
+}
+
+/// The hold of some lines at a place.
+fn held(
+    reserve: &Reserve,
+    id: ReservationId,
+    place: &Candidate,
+    lines: &[&WantedLine],
+    at: At,
+) -> Reservation {
+    let line =
+        |l: &&WantedLine| ReservationLine::holding(Arc::clone(&l.line_id), l.sku, l.quantity);
+    Reservation {
+        id,
+        order_id: Arc::clone(&reserve.order_id),
+        store: place.store,
+        state: ReservationState::Held,
+        lines: lines.iter().map(line).collect(),
+        distance_mm: place.distance_mm,
+        window: None,
+        expire: at.now.plus_ms(reserve.hold_ms),
+        created: at.now,
+        version: at.sequence,
+        sought: reserve.sought,
+        handling: Handling::default(),
+        method: Default::default(),
+        slot: None,
+        parts: None,
     }
 }

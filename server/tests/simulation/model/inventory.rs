@@ -277,19 +277,19 @@ impl Model {
         }
     }
 
-    /// What is promised of what is on its way, by all but one reservation.
-    pub(super) fn claimed(&self, (sku, store): CellKey, but: Option<&Reservation>) -> i64 {
+    /// What is promised of what is on its way, by all but some reservations.
+    pub(super) fn claimed(&self, (sku, store): CellKey, but: &[Arc<Reservation>]) -> i64 {
         let others = self.reservations.values().filter(|r| {
-            r.store.0 == store && r.holds_stock() && but.is_none_or(|but| but.id != r.id)
+            r.store.0 == store && r.holds_stock() && but.iter().all(|but| but.id != r.id)
         });
         let lines = others.flat_map(|r| r.lines.iter().filter(|l| l.sku.0 == sku));
         lines.map(|l| l.awaited.min(l.held)).sum()
     }
 
-    /// What is there for an order whose own hold is `own`.
-    pub(super) fn shelf(&self, (sku, store): CellKey, own: Option<&Reservation>) -> i64 {
+    /// What is there for an order whose own holds are `own`.
+    pub(super) fn shelf(&self, (sku, store): CellKey, own: &[Arc<Reservation>]) -> i64 {
         let lines = own
-            .into_iter()
+            .iter()
             .filter(|r| r.store.0 == store)
             .flat_map(|r| &r.lines);
         let held: i64 = lines.filter(|l| l.sku.0 == sku).map(|l| l.held).sum();

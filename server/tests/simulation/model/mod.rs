@@ -7,6 +7,7 @@ mod holds;
 mod inventory;
 mod offers;
 mod orders;
+mod parts;
 mod people;
 mod sales;
 mod stock;
@@ -56,6 +57,8 @@ pub(crate) enum Told {
     },
     Stock(CellKey, Figures),
     Reservation(Arc<Reservation>),
+    /// The one that was named, and all parts of its order.
+    Parts(Arc<Reservation>, Vec<Arc<Reservation>>),
     CheckoutHold {
         superseded: bool,
         reservation: Option<Arc<Reservation>>,
@@ -271,6 +274,15 @@ impl Model {
         let now = self.now.max(clock);
         self.touched.clear();
         for (_, timer) in self.timers().into_iter().filter(|(due, _)| *due <= now) {
+            // All parts of a hold run out with the first of them.
+            if let Timer::Reservation(id) = timer
+                && self
+                    .reservation(id)
+                    .and_then(|r| Self::when_due(&r))
+                    .is_none_or(|due| due > now)
+            {
+                continue;
+            }
             self.sequence.0 += 1;
             self.now = now;
             match timer {
@@ -482,6 +494,9 @@ fn reply(reply: &Reply) -> Told {
             },
         ),
         Reply::Reservation(reservation) => Told::Reservation(Arc::clone(reservation)),
+        Reply::OrderParts { reservation, parts } => {
+            Told::Parts(Arc::clone(reservation), parts.clone())
+        }
         Reply::CheckoutHold {
             superseded,
             reservation,
@@ -540,6 +555,13 @@ fn refusal(rejection: &Rejection) -> Refusal {
         AnswerUnreadable => ("AnswerUnreadable", String::new()),
         LimitExceeded { what, .. } => ("LimitExceeded", (*what).to_owned()),
         DeadlineExceeded => ("DeadlineExceeded", String::new()),
+        OfPart {
+            reservation_id,
+            rejection,
+        } => {
+            let Refusal(name, field) = refusal(rejection);
+            (name, format!("{reservation_id} {field}"))
+        }
         other => ("another", format!("{other:?}")),
     };
     Refusal(name, field)

@@ -77,32 +77,7 @@ impl Model {
         let unchanged = Ok((Told::Reservation(Arc::clone(&current)), false));
         match &order.step {
             OrderStep::Confirm(terms) => self.confirm(order.id, *terms, at),
-            OrderStep::Extend { hold_ms } => {
-                let until = at.now.plus_ms(*hold_ms);
-                match stands {
-                    State::Held => after.expire = after.expire.max(until),
-                    State::Ready | State::PartiallyPickedUp => {
-                        if let Some(deadline) = &mut after.handling.deadline {
-                            *deadline = (*deadline).max(until);
-                        }
-                    }
-                    State::Confirmed | State::Picking => {}
-                    other => return Err(not_now(other)),
-                }
-                if after == *current {
-                    return unchanged;
-                }
-                let open = self.checkouts.get(&after.order_id).cloned();
-                if let Some(mut open) = open
-                    && open.closed.is_none()
-                    && open.reservation == Some(order.id)
-                    && open.expire < after.expire.plus_ms(24 * HOUR_MS)
-                {
-                    open.expire = after.expire.plus_ms(24 * HOUR_MS);
-                    self.put_checkout(open);
-                }
-                self.change(after, at)
-            }
+            OrderStep::Extend { hold_ms } => self.extend(&current, *hold_ms, at),
             OrderStep::Acknowledge => match stands {
                 State::Confirmed if after.handling.acknowledged.is_none() => {
                     Self::acknowledged(&mut after, at.now);
@@ -165,35 +140,72 @@ impl Model {
         }
     }
 
+    fn extend(&mut self, current: &Arc<Reservation>, hold_ms: i64, at: At) -> Outcome {
+        let until = at.now.plus_ms(hold_ms);
+        let parts = self.parts_of(current);
+        let done = self.with_every_part(current, &parts, true, at, |_, part| {
+            let mut after = part.clone();
+            match Self::stands(part, at.now) {
+                State::Held => after.expire = after.expire.max(until),
+                State::Ready | State::PartiallyPickedUp => {
+                    if let Some(deadline) = &mut after.handling.deadline {
+                        *deadline = (*deadline).max(until);
+                    }
+                }
+                State::Confirmed | State::Picking => {}
+                other => return Err(not_now(other)),
+            }
+            Ok((after != *part).then_some(after))
+        })?;
+        if let (Told::Reservation(after), true) = &done {
+            let open = self.checkouts.get(&after.order_id).cloned();
+            if let Some(mut open) = open
+                && open.closed.is_none()
+                && open.reservation == Some(after.id)
+                && open.expire < after.expire.plus_ms(24 * HOUR_MS)
+            {
+                open.expire = after.expire.plus_ms(24 * HOUR_MS);
+                self.put_checkout(open);
+            }
+        }
+        Ok(done)
+    }
+
     pub(super) fn confirm(&mut self, id: ReservationId, terms: Terms, at: At) -> Outcome {
         let Some(current) = self.reservation(id) else {
             return refused("UnknownReservation", reservation_name(id));
         };
-        let mut after = Reservation::clone(&current);
-        match Self::stands(&current, at.now) {
-            State::Held => {
-                after.state = State::Confirmed;
-                let code = pickup_code::code(&self.index_key, id);
-                after.handling = Handling {
-                    confirmed: Some(at.sequence),
-                    payment: terms.payment,
-                    handover: terms.handover,
-                    pickup_code: Some(pickup_code::hash(&self.index_key, &code)),
-                    deadline: self.answer_by(after.store, at.now),
-                    ..after.handling
-                };
-                self.change(after, at)
+        let parts = self.parts_of(&current);
+        let placed = parts.iter().all(|part| part.state != State::Held);
+        self.with_every_part(&current, &parts, placed, at, |model, part| {
+            let mut after = part.clone();
+            match Self::stands(part, at.now) {
+                State::Held => {
+                    after.state = State::Confirmed;
+                    // One code for all parts: the first one's.
+                    let first = part.parts.as_deref().map_or(part.id, |parts| parts[0]);
+                    let code = pickup_code::code(&model.index_key, first);
+                    after.handling = Handling {
+                        confirmed: Some(at.sequence),
+                        payment: terms.payment,
+                        handover: terms.handover,
+                        pickup_code: Some(pickup_code::hash(&model.index_key, &code)),
+                        deadline: model.answer_by(after.store, at.now),
+                        ..after.handling
+                    };
+                    Ok(Some(after))
+                }
+                State::Expired => refused("ReservationExpired", ""),
+                ended @ (State::Released | State::PutBack | State::NeedsPutBack) => {
+                    refused("ReservationEnded", ended.name())
+                }
+                _ if terms.payment > part.handling.payment => {
+                    after.handling.payment = terms.payment;
+                    Ok(Some(after))
+                }
+                _ => Ok(None),
             }
-            State::Expired => refused("ReservationExpired", ""),
-            ended @ (State::Released | State::PutBack | State::NeedsPutBack) => {
-                refused("ReservationEnded", ended.name())
-            }
-            _ if terms.payment > current.handling.payment => {
-                after.handling.payment = terms.payment;
-                self.change(after, at)
-            }
-            _ => Ok((Told::Reservation(current), false)),
-        }
+        })
     }
 
     fn answer_by(&self, store: StoreId, now: Time) -> Option<Time> {
@@ -385,7 +397,11 @@ impl Model {
             },
             ..from.clone()
         };
-        self.set(moved)
+        self.set(moved);
+        self.take_the_place(from, id, at);
+        let moved = self.reservations[&id.0].clone();
+        after.parts = moved.parts.clone();
+        moved
     }
 
     fn short(
@@ -460,27 +476,27 @@ impl Model {
     }
 
     pub(super) fn cancel(&mut self, order_id: &Arc<str>, at: At) -> Outcome {
-        let latest = self
-            .reservations
-            .values()
-            .rfind(|r| r.order_id == *order_id)
-            .cloned();
-        let Some(current) = latest else {
+        let parts = self.parts_of_order(order_id);
+        let Some(latest) = parts.iter().max_by_key(|part| part.id) else {
             return refused("UnknownOrder", order_id.to_string());
         };
-        let mut after = Reservation::clone(&current);
-        match current.state {
-            State::Held | State::Confirmed => Self::give_up(&mut after, State::Released, at.now),
-            State::Picking | State::Ready | State::PartiallyPickedUp => {
-                after.state = State::NeedsPutBack;
-                after.handling.deadline = None;
+        self.with_every_part(latest, &parts, false, at, |_, part| {
+            let mut after = part.clone();
+            match part.state {
+                State::Held | State::Confirmed => {
+                    Self::give_up(&mut after, State::Released, at.now)
+                }
+                State::Picking | State::Ready | State::PartiallyPickedUp => {
+                    after.state = State::NeedsPutBack;
+                    after.handling.deadline = None;
+                }
+                State::Shipped | State::Fulfilled => {
+                    return refused("ReservationEnded", part.state.name());
+                }
+                _ => return Ok(None),
             }
-            State::Shipped | State::Fulfilled => {
-                return refused("ReservationEnded", current.state.name());
-            }
-            _ => return Ok((Told::Reservation(current), false)),
-        }
-        self.change(after, at)
+            Ok(Some(after))
+        })
     }
 
     /// A hold ran out, a store did not answer, a customer did not come.

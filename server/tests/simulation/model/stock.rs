@@ -91,7 +91,7 @@ impl Model {
     }
 
     /// What may be promised.
-    pub(super) fn available(&self, key: CellKey) -> i64 {
+    pub(crate) fn available(&self, key: CellKey) -> i64 {
         let figures = self.figures(key);
         figures.on_hand - figures.reserved - figures.committed - figures.damaged - figures.safety
     }
