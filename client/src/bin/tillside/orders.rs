@@ -7,7 +7,7 @@ use tillside_client::v1::{
     AcknowledgePickRequest, CancelOrderRequest, ConfirmHandoverRequest, ConfirmPutBackRequest,
     HandedOverLine, ListReservationsRequest, ListReservationsResponse, MarkReadyForPickupRequest,
     MarkShippedRequest, PickExceptionReason, PickedLine, Quantity, ReportPickExceptionRequest,
-    ReportPickExceptionResponse, StartPickingRequest,
+    ReportPickExceptionResponse, Reservation, StartPickingRequest,
 };
 
 /// Arguments of `tillside orders`.
@@ -269,6 +269,7 @@ fn list(page: &ListReservationsResponse) -> String {
     let mut table = output::table([
         "reservation",
         "order",
+        "part",
         "store",
         "state",
         "payment",
@@ -283,6 +284,7 @@ fn list(page: &ListReservationsResponse) -> String {
                 table.add_row([
                     one.reservation_id.clone(),
                     one.order_id.clone(),
+                    part(one),
                     leg.store_id.clone(),
                     output::word(leg.state().as_str_name(), "RESERVATION_STATE_"),
                     output::word(one.payment_state().as_str_name(), "PAYMENT_STATE_"),
@@ -299,6 +301,15 @@ fn list(page: &ListReservationsResponse) -> String {
         text.push_str(&format!("\nmore follow: --page {}", page.next_page_token));
     }
     text
+}
+
+/// Which part of its order a reservation is: `1 of 2`. Empty where it is the only one.
+fn part(reservation: &Reservation) -> String {
+    let parts = &reservation.part_reservation_ids;
+    let at = parts
+        .iter()
+        .position(|id| *id == reservation.reservation_id);
+    at.map_or_else(String::new, |at| format!("{} of {}", at + 1, parts.len()))
 }
 
 /// What became of an order that could not be picked.

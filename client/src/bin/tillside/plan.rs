@@ -47,7 +47,7 @@ pub(crate) struct PlanArgs {
 
 /// A way, in the words of the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum MethodArg {
+pub(crate) enum MethodArg {
     /// Picked up in a store
     Pickup,
     /// Sent by a store
@@ -60,8 +60,9 @@ enum MethodArg {
     Any,
 }
 
-impl PlanArgs {
-    fn methods(&self) -> Vec<i32> {
+impl MethodArg {
+    /// As the request has them.
+    pub(crate) fn wire(methods: &[MethodArg]) -> Vec<i32> {
         let of = |arg: &MethodArg| match arg {
             MethodArg::Pickup => vec![FulfillmentMethod::Pickup],
             MethodArg::ShipFromStore => vec![FulfillmentMethod::ShipFromStore],
@@ -74,9 +75,11 @@ impl PlanArgs {
                 FulfillmentMethod::DropShip,
             ],
         };
-        self.methods.iter().flat_map(of).map(i32::from).collect()
+        methods.iter().flat_map(of).map(i32::from).collect()
     }
+}
 
+impl PlanArgs {
     fn destination(&self) -> Option<Destination> {
         let text = self.ship_to.as_deref()?;
         let (country, postal) = text.split_once('-').unwrap_or((text, ""));
@@ -96,7 +99,7 @@ pub(crate) async fn run(args: PlanArgs, global: &GlobalArgs) -> anyhow::Result<E
         max_distance_meters: args.within,
         max_options: args.max,
         require_open_now: args.open_now,
-        methods: args.methods(),
+        methods: MethodArg::wire(&args.methods),
         ship_to: args.destination(),
         ..Default::default()
     };

@@ -4,7 +4,8 @@ use crate::{
     decimal,
     global::GlobalArgs,
     inputs::{self, LineArg},
-    instant, output, plan,
+    instant, output,
+    plan::{self, MethodArg},
 };
 use clap::Args;
 use std::{process::ExitCode, time::Duration};
@@ -38,6 +39,12 @@ pub(crate) struct ReserveArgs {
     /// Only stores that are open now
     #[arg(long)]
     open_now: bool,
+    /// How it may reach the shopper, several times or `any`; pickup where none is given
+    #[arg(long = "by", value_name = "METHOD")]
+    methods: Vec<MethodArg>,
+    /// Also in parts from several places, where no one place has everything
+    #[arg(long)]
+    allow_split: bool,
     /// Repeat of an earlier call: the same id and basket answer the same reservation
     #[arg(long, value_name = "UUID")]
     request_id: Option<String>,
@@ -72,6 +79,8 @@ pub(crate) async fn reserve(args: ReserveArgs, global: &GlobalArgs) -> anyhow::R
         hold_duration: Some(prost_types::Duration::try_from(args.hold)?),
         store_id: args.store.unwrap_or_default(),
         require_open_now: args.open_now,
+        methods: MethodArg::wire(&args.methods),
+        allow_split: args.allow_split,
         ..Default::default()
     };
     let answer = global.connect().await?.reserve_fulfillment(request).await?;
@@ -105,12 +114,20 @@ pub(crate) async fn release(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reservation for people.
+/// A reservation for people, with all parts of its order where there are several.
 pub(crate) fn human(reservation: &Reservation) -> String {
-    let held = reservation
-        .legs
+    let several = !reservation.parts.is_empty();
+    let parts = if several {
+        &reservation.parts[..]
+    } else {
+        std::slice::from_ref(reservation)
+    };
+    let legs = parts
         .iter()
-        .any(|leg| leg.state() == ReservationState::Held);
+        .flat_map(|part| part.legs.iter().map(move |leg| (part, leg)));
+    let held = legs
+        .clone()
+        .any(|(_, leg)| leg.state() == ReservationState::Held);
     let expires = if held {
         instant::format_optional(reservation.expire_time.as_ref())
     } else {
@@ -119,14 +136,15 @@ pub(crate) fn human(reservation: &Reservation) -> String {
     let mut text = output::facts([
         ("reservation", reservation.reservation_id.clone()),
         ("order", reservation.order_id.clone()),
+        ("parts", reservation.part_reservation_ids.join(", ")),
         ("held until", expires),
         ("pickup code", reservation.pickup_code.clone()),
     ])
     .to_string();
     let mut table = output::table([
-        "store", "state", "distance", "pickup", "sku", "asked", "held",
+        "part", "store", "state", "how", "distance", "when", "sku", "asked", "held",
     ]);
-    for leg in &reservation.legs {
+    for (part, leg) in legs {
         for line in &leg.lines {
             let quantity = |quantity: Option<&tillside_client::v1::Quantity>| {
                 quantity
@@ -134,10 +152,15 @@ pub(crate) fn human(reservation: &Reservation) -> String {
                     .unwrap_or_default()
             };
             table.add_row([
+                part.reservation_id.clone(),
                 leg.store_id.clone(),
                 output::word(leg.state().as_str_name(), "RESERVATION_STATE_"),
+                output::word(leg.method().as_str_name(), "FULFILLMENT_METHOD_"),
                 plan::distance(leg.distance_meters),
-                plan::window(leg.pickup_window.as_ref(), &leg.store_time_zone),
+                plan::window(
+                    leg.pickup_window.as_ref().or(leg.delivery_window.as_ref()),
+                    &leg.store_time_zone,
+                ),
                 line.sku.clone(),
                 quantity(line.quantity_requested.as_ref()),
                 quantity(line.quantity_reserved.as_ref()),
