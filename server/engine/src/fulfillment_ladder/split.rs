@@ -183,13 +183,12 @@ impl Climb<'_> {
     }
 }
 
-/// Whether there had to be such a part: no other goes its way, and a line of it may go no other part's way.
+/// Whether there had to be such a part: a line of it may go no other part's way, so it is the only one of its method.
 fn is_forced(legs: &[Leg], at: usize, by_line: &[Methods]) -> bool {
-    let own = &legs[at];
     let others = Methods::of((legs.iter().enumerate()).filter_map(|(other, leg)| {
         let is_other = other != at;
         is_other.then_some(leg.method)
     }));
-    let mut lines = own.lines.iter().flatten();
-    !others.has(own.method) && lines.any(|line| by_line[*line].and(others).is_empty())
+    let mut lines = legs[at].lines.iter().flatten();
+    lines.any(|line| by_line[*line].and(others).is_empty())
 }
