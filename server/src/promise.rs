@@ -7,6 +7,7 @@ use tillside_engine::ctx::Ctx;
 use tillside_engine::event::Event;
 use tillside_engine::order::PickProblem;
 use tillside_engine::order_command::OrderStep;
+use tillside_engine::own_holds::Own;
 use tillside_engine::reservation::{Reservation, ReservationState};
 use tillside_engine::routing::on_the_shelf;
 use tillside_engine::state::State;
@@ -171,7 +172,7 @@ impl Promises {
     fn promised(&self, state: &State, reservation: &Reservation) {
         for line in reservation.lines.iter().filter(|l| l.held > 0) {
             // What is promised of a delivery is promised all the same; more than it brings is not.
-            if on_the_shelf(state, None, reservation.store, line.sku) < 0 {
+            if on_the_shelf(state, Own::default(), reservation.store, line.sku) < 0 {
                 self.oversold.increment(1);
                 tracing::error!(reservation = %reservation.id, "promised more than there is: this is a defect of the server");
             }
