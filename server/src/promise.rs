@@ -171,8 +171,14 @@ impl Promises {
     /// Checks what was promised against what there is, in the one place all promises pass.
     fn promised(&self, state: &State, reservation: &Reservation) {
         for line in reservation.lines.iter().filter(|l| l.held > 0) {
-            // What is promised of a delivery is promised all the same; more than it brings is not.
-            if on_the_shelf(state, Own::default(), reservation.store, line.sku) < 0 {
+            let (sku, store) = (line.sku, reservation.store);
+            let left = if line.claimed() > 0 {
+                // What is promised of a delivery may not be more than that brings.
+                state.available_online(sku, store) + state.inbound.incoming(sku, store).0
+            } else {
+                on_the_shelf(state, Own::default(), store, sku)
+            };
+            if left < 0 {
                 self.oversold.increment(1);
                 tracing::error!(reservation = %reservation.id, "promised more than there is: this is a defect of the server");
             }

@@ -143,7 +143,7 @@ fn install() -> Result<PrometheusHandle, String> {
     );
     metrics::describe_gauge!(
         "tillside_stock_shortages",
-        "Levels with less than was promised, on_hand below zero among them: to count or to correct."
+        "Levels with less than was promised, on_hand below zero among them: to count or to correct, unless it was promised of a delivery."
     );
     metrics::describe_gauge!(
         "tillside_availability_watchers",

@@ -85,7 +85,16 @@ pub(crate) fn arrived(
         let Some(claims) = state.claims.by_cell.get(&CellKey::new(sku, store)) else {
             continue;
         };
-        let mut left = quantity;
+        // Where the shelf owes more than it has, the goods are for those who were promised it.
+        let (owed, there) = state
+            .stock
+            .read(CellKey::new(sku, store), |level| {
+                let claimed: i64 = claims.values().sum();
+                let owed = level.reserved + level.committed - claimed;
+                (owed, level.on_hand - level.damaged)
+            })
+            .unwrap_or_default();
+        let mut left = quantity.min(there + quantity - owed);
         for id in claims.keys() {
             if left <= 0 {
                 break;

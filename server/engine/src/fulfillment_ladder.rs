@@ -327,17 +327,17 @@ impl<'a> Climb<'a> {
         };
         let plan = self.places(self.query.plan.lines, Method::Pickup, &rules, looked_at);
         self.note_completeness(&plan, looked_at, &rules);
-        let near_time = if plan.options.len() < wanted {
+        let mut near_time = if plan.options.len() < wanted {
             self.near_time(&rules)
         } else {
             Vec::new()
         };
+        near_time.retain(|option| plan.options.iter().all(|found| found.store != option.store));
         let now = self.query.plan.now;
-        let is_now = |option: &PlanOption| option.pickup.is_current(now);
-        let found = [
-            plan.options.iter().any(is_now),
-            !plan.options.iter().all(is_now) || !near_time.is_empty(),
-        ];
+        let is_now =
+            |option: &PlanOption| option.expected.is_none() && option.pickup.is_current(now);
+        let all = || plan.options.iter().chain(&near_time);
+        let found = [all().any(is_now), !all().all(is_now)];
         for (step, found) in steps.into_iter().zip(found) {
             let result = if found {
                 StepResult::Found
@@ -354,13 +354,14 @@ impl<'a> Climb<'a> {
         if !found[0] {
             self.answer.next_pickup = self.next_pickup(&plan, &near_time, &rules);
         }
-        self.take(&plan, Method::Pickup, wanted, |option| {
+        let step = |option: &PlanOption| {
             if is_now(option) {
                 Step::PickupNow
             } else {
                 Step::PickupNearTime
             }
-        });
+        };
+        self.take(&plan, Method::Pickup, wanted, step);
         self.answer.outcome = plan.outcome;
         self.answer.partial = plan.partial;
         self.answer.rejected = plan.rejected;
@@ -374,7 +375,7 @@ impl<'a> Climb<'a> {
             rejected: Vec::new(),
         };
         let room = wanted - self.answer.ways.len();
-        self.take(&later, Method::Pickup, room, |_| Step::PickupNearTime);
+        self.take(&later, Method::Pickup, room, step);
     }
 
     /// Stores that will have everything when what is on its way has come.

@@ -47,8 +47,9 @@ pub fn cover(
     Some(Cover { expected })
 }
 
-/// The stores in range that will have everything once what is on its way has come, nearest first, ties by retailer id; those
-/// that have it all now are not among them.
+/// The stores in range, of those that something of it is on its way to, that will have everything once that has come, nearest
+/// first, ties by retailer id. Some may have it all on the shelf: where others were promised what comes, the sets of stores
+/// do not know it.
 pub fn near_time_options(state: &State, query: &PlanQuery<'_>) -> Vec<PlanOption> {
     if query.require_open_now {
         return Vec::new();
@@ -68,14 +69,19 @@ pub fn near_time_options(state: &State, query: &PlanQuery<'_>) -> Vec<PlanOption
         if !is_asked || admit(&store, query).is_err() {
             return None;
         }
-        let expected = cover(state, &wanted, id, query.now, query.own)?.expected?;
-        let from = expected.max(query.now);
-        let pickup = store.first_pickup(id, &state.held_slots, from, query.own)?;
+        let expected = cover(state, &wanted, id, query.now, query.own)?.expected;
+        let pickup = match expected {
+            Some(expected) => {
+                let from = expected.max(query.now);
+                store.first_pickup_from(id, &state.held_slots, from, query.own)
+            }
+            None => store.first_pickup(id, &state.held_slots, query.now, query.own),
+        }?;
         let option = PlanOption {
             store: id,
             distance_mm,
             pickup,
-            expected: Some(expected),
+            expected,
         };
         Some((option, store))
     };

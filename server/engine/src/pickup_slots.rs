@@ -127,6 +127,22 @@ impl Store {
             })
     }
 
+    /// As [`Self::first_pickup`] of an order that is not complete before `from`: that is a time, whatever the hours.
+    pub fn first_pickup_from(
+        &self,
+        id: StoreId,
+        held: &HeldSlots,
+        from: Time,
+        own: Own<'_>,
+    ) -> Option<Pickup> {
+        let pickup = self.first_pickup(id, held, from, own)?;
+        if pickup.window.is_some() {
+            return Some(pickup);
+        }
+        let window = self.pickup_windows(from).next();
+        Some(Pickup { window, ..pickup })
+    }
+
     /// The first pickup of an order that comes at `now`: in a slot with room, where the store has slots. What the order holds
     /// already, `own`, is no hindrance to it.
     pub fn first_pickup(

@@ -177,7 +177,7 @@ pub fn on_the_shelf(state: &State, own: Own<'_>, store: StoreId, sku: SkuId) -> 
 }
 
 /// What others than the holder of `awaited` were promised of what is still on its way.
-fn promised_of_deliveries(state: &State, cell: CellKey, awaited: i64) -> i64 {
+pub(crate) fn promised_of_deliveries(state: &State, cell: CellKey, awaited: i64) -> i64 {
     match state.claims.of(cell) - awaited {
         0 => 0,
         others => others.min(state.inbound.incoming(cell.sku(), cell.store()).0),

@@ -16,6 +16,8 @@ use tillside_engine::fulfillment_ladder::{Ladder, LadderQuery, Step, StepResult,
 use tillside_engine::ids::{CellKey, ReservationId};
 use tillside_engine::limits::NEAR_TIME_STEP_MS;
 use tillside_engine::location_terms::{Method, Methods};
+use tillside_engine::order::PickProblem;
+use tillside_engine::order_command::{FoundLine, OrderCommand, OrderStep, PickException};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
 use tillside_engine::reservation::{Reservation, ReservationState};
@@ -275,6 +277,147 @@ fn a_claim_takes_nothing_off_the_shelf_of_those_who_hold_it() {
     world.ok(near_time(&world, "shelf", 2, "A"));
     assert_eq!(risks(&world), []);
     world.assert_recoverable();
+}
+
+/// (on_hand, damaged) of p1 at A, in pieces.
+fn shelf(world: &World) -> (i64, i64) {
+    let level = world.level("p1", "A");
+    (level.on_hand / 1000, level.damaged / 1000)
+}
+
+fn step(id: ReservationId, step: OrderStep) -> Command {
+    Command::Order(Box::new(OrderCommand {
+        id,
+        etag: None,
+        step,
+    }))
+}
+
+/// Nobody finds what has not come, and the stock is right without it.
+#[test]
+fn a_pick_exception_about_what_has_not_come_moves_no_stock() {
+    let check = |there: i64, found: i64, problem: PickProblem, expect: (i64, i64), awaits: i64| {
+        let mut world = awaiting();
+        world.ok(count("p1", "A", there));
+        world.wait_ms(1);
+        let id = held(world.ok(near_time(&world, "o1", there + 3, "A"))).id;
+        world.ok(Command::ConfirmReservation(id));
+        let lines = vec![FoundLine {
+            line_id: "0".into(),
+            found: found * 1000,
+            problem,
+        }];
+        let report = OrderStep::PickException(PickException {
+            lines,
+            max_options: 1,
+            move_to_next: false,
+        });
+        world.ok(step(id, report));
+        let told = format!("{found} of {there} found, {problem:?}");
+        assert_eq!(shelf(&world), expect, "{told}");
+        assert_eq!(awaited(&world, id), awaits, "{told}");
+        world.ok(receive("d1", &[], true));
+        assert_eq!(shelf(&world).0, expect.0 + 3, "{told}");
+        world.assert_recoverable();
+    };
+    use PickProblem::{Damaged, Declined, NotFound};
+    check(0, 0, NotFound, (0, 0), 0);
+    check(2, 2, NotFound, (2, 0), 0);
+    check(2, 2, Damaged, (2, 0), 0);
+    // One of the two that should be on the shelf is not.
+    check(2, 1, NotFound, (1, 0), 0);
+    check(2, 1, Damaged, (2, 1), 0);
+    check(2, 0, Declined, (2, 0), 0);
+    // A part of the delivery is there before anybody said so.
+    check(2, 4, NotFound, (2, 0), 2);
+}
+
+#[test]
+fn what_has_not_come_is_not_put_back() {
+    let mut world = awaiting();
+    world.ok(count("p1", "A", 1));
+    world.wait_ms(1);
+    let first = held(world.ok(near_time(&world, "o1", 3, "A"))).id;
+    let second = held(world.ok(near_time(&world, "o2", 1, "A"))).id;
+    for id in [first, second] {
+        world.ok(Command::ConfirmReservation(id));
+        world.ok(step(id, OrderStep::StartPicking));
+    }
+    let cancel = |order: &str| Command::CancelOrder {
+        order_id: order.into(),
+    };
+    world.ok(cancel("o1"));
+    let after = world.state.reservation(first).expect("it was made");
+    assert_eq!(
+        (after.state, after.lines[0].held),
+        (ReservationState::NeedsPutBack, 1000)
+    );
+    // All of the delivery is free for others, and what comes is theirs.
+    let third = held(world.ok(near_time(&world, "o3", 2, "A"))).id;
+    world.ok(receive("d1", &[], true));
+    assert_eq!([second, third].map(|id| awaited(&world, id)), [0, 0]);
+    assert_eq!(risks(&world), []);
+    world.ok(cancel("o2"));
+    let state = |world: &World| world.state.reservation(second).map(|r| r.state);
+    assert_eq!(state(&world), Some(ReservationState::NeedsPutBack));
+    world.assert_recoverable();
+}
+
+/// Others wait for a delivery; what is found meanwhile is for who asks.
+#[test]
+fn what_is_on_the_shelf_is_planned_and_held_while_others_wait() {
+    let mut world = awaiting();
+    world.ok(near_time(&world, "waits", 3, "A"));
+    world.ok(Command::AdjustStock(movement("p1", "A", 2)));
+    assert!(world.level("p1", "A").available_online() < 0);
+    let found = plan(&world, 2);
+    let at_a = found
+        .ways
+        .iter()
+        .find(|way| way.legs[0].place == world.store("A"));
+    let way = at_a.expect("two are there");
+    assert_eq!((way.step, way.legs[0].expected), (Step::PickupNow, None));
+    let now = held(world.ok(exact(&world, "now", 2, "A")));
+    assert_eq!(awaited(&world, now.id), 0);
+    assert_eq!(risks(&world), []);
+    world.assert_recoverable();
+}
+
+/// The shelf owes more than it has: what comes is for those who were promised it.
+#[test]
+fn what_comes_is_not_taken_for_what_was_gone_before() {
+    let mut world = awaiting();
+    world.ok(announce(
+        "d2",
+        "A",
+        world.now.plus_ms(2 * HOUR),
+        &[("p1", 2)],
+    ));
+    let waits = held(world.ok(near_time(&world, "o1", 5, "A"))).id;
+    // Three were sold that nobody had booked in yet.
+    world.ok(Command::AdjustStock(movement("p1", "A", -3)));
+    world.ok(receive("d1", &[], true));
+    assert_eq!(
+        awaited(&world, waits),
+        5,
+        "nothing of it is left for this order"
+    );
+    world.ok(receive("d2", &[], true));
+    assert_eq!(awaited(&world, waits), 3);
+    assert_eq!(risks(&world), [(waits, 3)]);
+    world.assert_recoverable();
+}
+
+/// A store that never closes has the goods when they have come, not at any time.
+#[test]
+fn a_store_that_never_closes_says_when() {
+    let mut world = awaiting();
+    let soon = world.now.plus_ms(HOUR);
+    let found = plan(&world, 3);
+    let promised = found.ways[0].legs[0].pickup.promised();
+    assert_eq!(promised.map(|(start, _)| start), Some(soon));
+    let held = held(world.ok(near_time(&world, "o1", 3, "A")));
+    assert_eq!(held.window, promised);
 }
 
 #[derive(Clone, Debug)]

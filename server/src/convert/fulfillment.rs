@@ -213,6 +213,9 @@ pub fn wire_reservation(
             ..Default::default()
         };
         add_progress(&mut wire, line, unit);
+        if !holds {
+            wire.quantity_awaited = None;
+        }
         wire
     });
     let store = state.stores.get(reservation.store);

@@ -12,8 +12,9 @@ use tillside_engine::decide::pick_exceptions::alternatives;
 use tillside_engine::ids::{StoreId, compare_external};
 use tillside_engine::inbound::{Delivery, DeliveryState};
 use tillside_engine::reject::Rejection;
-use tillside_engine::reply::Reply;
-use tillside_engine::shortage::at_risk;
+use tillside_engine::reply::{Alternative, Reply};
+use tillside_engine::reservation::{Reservation, ReservationState};
+use tillside_engine::shortage::{AtRisk, at_risk};
 use tillside_engine::state::read;
 use tillside_proto::v1::{self, inventory_service_server::InventoryService};
 use tokio::sync::mpsc;
@@ -38,6 +39,14 @@ use crate::sequencer::Answer;
 
 /// Stores that are named for a reservation at risk.
 const ALTERNATIVES: usize = 3;
+
+/// Whether a pick exception may be reported, which moves an order.
+fn movable(state: ReservationState) -> bool {
+    matches!(
+        state,
+        ReservationState::Confirmed | ReservationState::Picking | ReservationState::Ready
+    )
+}
 
 /// Stores, or SKUs, that one watcher names: beyond it, all are cheaper.
 const FILTER_MAX: usize = 10_000;
@@ -281,11 +290,29 @@ impl InventoryService for Handlers {
             let cells = looking.state.stock.short_cells();
             let cells = cells.filter(|cell| store.is_none_or(|store| cell.store() == store));
             let short: Vec<_> = cells.collect();
-            let at_risk = at_risk(&looking.state, &short, looking.now());
-            (short, at_risk)
+            let now = looking.now();
+            let at_risk = at_risk(&looking.state, &short, now);
+            let count = at_risk.len();
+            let mut told: Vec<(AtRisk, Arc<Reservation>, Vec<Alternative>)> = Vec::new();
+            for risk in at_risk.into_iter().take(size) {
+                let Some(reservation) = looking.state.reservation(risk.reservation) else {
+                    continue;
+                };
+                let others = match told.last() {
+                    Some((last, _, others)) if last.reservation == risk.reservation => {
+                        others.clone()
+                    }
+                    _ if movable(reservation.state) => {
+                        alternatives(&looking.state, &reservation, ALTERNATIVES, now)
+                    }
+                    _ => Vec::new(),
+                };
+                told.push((risk, reservation, others));
+            }
+            (short, count, told)
         });
         let found = found.await;
-        let (short, at_risk) =
+        let (short, reservations_count, at_risk) =
             found.map_err(|_| errors::defect("looking for shortages panicked"))?;
         let now = self.app.now();
         let levels = short.iter().take(size).filter_map(|cell| {
@@ -296,8 +323,7 @@ impl InventoryService for Handlers {
             Some(wire_level(&product, &store, &level, &beside, sequence))
         });
         let levels = levels.collect();
-        let reservations = at_risk.iter().take(size).filter_map(|risk| {
-            let reservation = state.reservation(risk.reservation)?;
+        let reservations = at_risk.iter().filter_map(|(risk, reservation, others)| {
             Some(v1::ReservationAtRisk {
                 reservation_id: risk.reservation.to_string(),
                 order_id: reservation.order_id.to_string(),
@@ -305,19 +331,14 @@ impl InventoryService for Handlers {
                 sku: state.products.get(risk.sku)?.sku.to_string(),
                 held_thousandths: risk.held,
                 missing_thousandths: risk.missing,
-                alternatives: wire_alternatives(
-                    state,
-                    &alternatives(state, &reservation, ALTERNATIVES, now),
-                    &reservation,
-                    &[],
-                ),
+                alternatives: wire_alternatives(state, others, reservation, &[]),
             })
         });
         Ok(Response::new(v1::ListShortagesResponse {
             levels,
             levels_count: short.len() as i64,
             reservations: reservations.collect(),
-            reservations_count: at_risk.len() as i64,
+            reservations_count: reservations_count as i64,
         }))
     }
 

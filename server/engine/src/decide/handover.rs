@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::ctx::Ctx;
-use crate::decide::orders::{as_it_is, end, moved, put, refused};
+use crate::decide::orders::{as_it_is, end, moved, put, put_back_later, refused};
 use crate::decide::{Decided, Rules};
 use crate::event::Event;
 use crate::ids::SkuId;
@@ -56,8 +56,7 @@ pub(super) fn hand_over(
         if holds_nothing {
             end(&mut after, At::Fulfilled, ctx.now);
         } else if goods.is_last {
-            after.state = At::NeedsPutBack;
-            after.handling.deadline = None;
+            put_back_later(&mut after, ctx.now);
         } else {
             after.state = At::PartiallyPickedUp;
         }

@@ -236,8 +236,7 @@ fn cancel_one(reservation: &Arc<Reservation>, ctx: &Ctx) -> Result<OneStep, Reje
         }
         At::Picking | At::Ready | At::PartiallyPickedUp => {
             let mut after = Reservation::clone(reservation);
-            after.state = At::NeedsPutBack;
-            after.handling.deadline = None;
+            put_back_later(&mut after, ctx.now);
             Ok(Some(recorded(after, ctx)))
         }
         At::Released | At::Expired | At::NeedsPutBack | At::PutBack => Ok(None),
@@ -264,8 +263,7 @@ pub(super) fn due(state: &State, id: ReservationId, ctx: &Ctx) -> (Reply, Vec<Ev
         At::Confirmed => pick_exceptions::unanswered(state, &reservation, ctx),
         _ => {
             let mut after = Reservation::clone(&reservation);
-            after.state = At::NeedsPutBack;
-            after.handling.deadline = None;
+            put_back_later(&mut after, ctx.now);
             put(after, ctx).1
         }
     };
@@ -286,6 +284,20 @@ pub(super) fn end(reservation: &mut Reservation, state: At, now: Time) {
     reservation.lines.iter_mut().for_each(|line| line.held = 0);
     reservation.handling.deadline = None;
     reservation.handling.ended = Some(now);
+}
+
+/// Its goods are off the shelf and have to be put back. What never came is given up at once: others wait for it.
+pub(super) fn put_back_later(reservation: &mut Reservation, now: Time) {
+    for line in &mut reservation.lines {
+        line.held -= line.claimed();
+        line.awaited = 0;
+    }
+    if reservation.lines.iter().all(|line| line.held == 0) {
+        end(reservation, At::Released, now);
+    } else {
+        reservation.state = At::NeedsPutBack;
+        reservation.handling.deadline = None;
+    }
 }
 
 /// Until when a store has to acknowledge what it gets now.

@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 
 use crate::command::WantedLine;
 use crate::ctx::Ctx;
-use crate::decide::orders::{acknowledge_by, end, moved, put, refused, seen};
+use crate::decide::orders::{acknowledge_by, end, moved, put, put_back_later, refused, seen};
 use crate::decide::{Decided, order_parts};
 use crate::event::Event;
 use crate::fulfillment_ladder::{LadderQuery, Leg, ladder};
-use crate::ids::{ReservationId, SkuId};
+use crate::ids::{CellKey, ReservationId, SkuId};
 use crate::limits::REROUTES_MAX;
 use crate::location_terms::{Method, Methods};
 use crate::order::{Handling, PickProblem};
@@ -21,7 +21,7 @@ use crate::pickup_slots::Slot;
 use crate::reject::Rejection;
 use crate::reply::{Alternative, Reply};
 use crate::reservation::{Reservation, ReservationLine, ReservationState as At};
-use crate::routing::{By, PlanQuery};
+use crate::routing::{By, PlanQuery, promised_of_deliveries};
 use crate::state::State;
 use crate::units::Time;
 
@@ -46,11 +46,14 @@ pub(super) fn report(
         let at = position(&reservation, found, i)?;
         let own = &mut after.lines[at];
         let short = own.held - line.found;
+        let claimed = own.claimed();
         own.held = line.found;
         own.picked = line.found;
         own.rejected += short;
         own.problem = Some(line.problem);
-        missing.add(own.sku, short, line.problem);
+        // What is still on its way was not to be found: the stock is right without it.
+        own.awaited = (claimed - short).max(0);
+        missing.add(own.sku, (short - claimed).max(0), line.problem);
     }
     let mut events = missing.events(state, &reservation, ctx);
     events.push(missing.checked(&reservation));
@@ -67,8 +70,7 @@ pub(super) fn report(
         end(&mut after, At::Released, ctx.now);
     } else if moved_to.is_some() {
         // What was found is off the shelf here.
-        after.state = At::NeedsPutBack;
-        after.handling.deadline = None;
+        put_back_later(&mut after, ctx.now);
     } else if after.state == At::Ready {
         // What is left goes on waiting as long as all of it would have.
         after.handling.deadline = reservation.handling.deadline;
@@ -135,6 +137,9 @@ impl Missing {
             // It is there: nothing is wrong with the stock.
             PickProblem::Declined => return,
         };
+        if short == 0 {
+            return;
+        }
         match list.iter_mut().find(|(known, _)| *known == sku) {
             Some((_, sum)) => *sum += short,
             None => list.push((sku, short)),
@@ -143,7 +148,8 @@ impl Missing {
 
     /// What the picker found of all that was held. What was found damaged, or was not wanted, was there.
     fn checked(&self, reservation: &Reservation) -> Event {
-        let expected = reservation.lines.iter().map(|line| line.held).sum();
+        let on_the_shelf = |line: &ReservationLine| line.held - line.claimed();
+        let expected = reservation.lines.iter().map(on_the_shelf).sum();
         let missing: i64 = self.not_found.iter().map(|(_, short)| short).sum();
         Event::PickChecked {
             store: reservation.store,
@@ -157,8 +163,9 @@ impl Missing {
     fn events(&self, state: &State, reservation: &Reservation, ctx: &Ctx) -> Vec<Event> {
         let store = reservation.store;
         let not_found = self.not_found.iter().map(|(sku, short)| {
-            let free = state.level(*sku, store).available_in_store().max(0);
-            moved(state, *sku, store, -(short + free), 0, ctx)
+            let awaited = promised_of_deliveries(state, CellKey::new(*sku, store), 0);
+            let free = state.level(*sku, store).available_in_store() + awaited;
+            moved(state, *sku, store, -(short + free.max(0)), 0, ctx)
         });
         let damaged = self
             .damaged

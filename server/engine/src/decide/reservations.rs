@@ -131,10 +131,7 @@ fn take_first(
     let candidates = reserve.candidates.iter().enumerate();
     let candidates = candidates.filter_map(|(choice, c)| Some((choice, c, covered(c)?)));
     for (choice, candidate, cover) in candidates {
-        let from = cover
-            .expected
-            .map_or(ctx.now, |expected| expected.max(ctx.now));
-        match promise(state, candidate, reserve.slot_start, own, from)? {
+        match promise(state, candidate, reserve.slot_start, own, cover, ctx)? {
             Ok(promise) => {
                 promised = Some((choice, candidate, cover, promise));
                 break;
@@ -190,7 +187,8 @@ fn take_parts(
         if !has_all(state, &merged(&lines), candidate, own) {
             return Err(Rejection::Contended);
         }
-        let Ok(promise) = promise(state, candidate, reserve.slot_start, own, ctx.now)? else {
+        let Ok(promise) = promise(state, candidate, reserve.slot_start, own, Cover::THERE, ctx)?
+        else {
             return Err(Rejection::Contended);
         };
         let (store, slot) = (candidate.store, promise.1);
@@ -261,24 +259,31 @@ fn nothing(otherwise: Otherwise) -> Rejection {
 /// What is promised of a place: when, and in which slot.
 type Promise = (Option<(Time, Time)>, Option<Slot>);
 
-/// What a candidate that has everything at `from` can promise; `Err`: no room in its slots, and where the next one with room
-/// is.
+/// What a candidate that has everything, or will have, can promise; `Err`: no room in its slots, and where the next one with
+/// room is.
 fn promise(
     state: &State,
     candidate: &Candidate,
     slot_start: Option<Time>,
     own: Own<'_>,
-    from: Time,
+    cover: Cover,
+    ctx: &Ctx,
 ) -> Result<Result<Promise, Option<(Time, Time)>>, Rejection> {
     let Some(store) = state.stores.get(candidate.store) else {
         return Ok(Ok((None, None)));
     };
+    let from = cover
+        .expected
+        .map_or(ctx.now, |expected| expected.max(ctx.now));
     if candidate.method.ships() {
         let policy = state.routing_policy.get();
         return Ok(Ok((policy.delivery(candidate.method, &store, from), None)));
     }
     let (id, held) = (candidate.store, &state.held_slots);
-    let first = || store.first_pickup(id, held, from, own);
+    let first = || match cover.expected {
+        Some(_) => store.first_pickup_from(id, held, from, own),
+        None => store.first_pickup(id, held, from, own),
+    };
     let Some(start) = slot_start else {
         return Ok(match first() {
             Some(pickup) => Ok((pickup.promised(), pickup.slot)),

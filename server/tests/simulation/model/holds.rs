@@ -11,6 +11,8 @@ use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
 
+use tillside_engine::units::Time;
+
 use super::{At, Entity, HOUR_MS, Model, Outcome, Refusal, Told, refused, reservation_name};
 
 impl Model {
@@ -112,9 +114,15 @@ impl Model {
             .find(|(_, c)| has_all(c.store.0, c.near_time))
             .map(|(n, c)| (n, *c));
         let mut shelf: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut complete = None;
         if let Some((_, place)) = place {
-            for sku in wanted.keys() {
-                shelf.insert(*sku, self.shelf((*sku, place.store.0), own).max(0));
+            for (sku, q) in &wanted {
+                let key = (*sku, place.store.0);
+                let there = self.shelf(key, own);
+                if there < *q {
+                    complete = complete.max(self.last_near(key, at.now));
+                }
+                shelf.insert(*sku, there.max(0));
             }
         }
         let hold = match (
@@ -142,6 +150,12 @@ impl Model {
                 *left -= there;
                 line.awaited = line.held - there;
             }
+            // The stores are in UTC and never close: the rest of the day.
+            reservation.window = complete.map(|complete: Time| {
+                let from = complete.max(at.now);
+                let day_ms = 24 * HOUR_MS;
+                (from, Time((from.0.div_euclid(day_ms) + 1) * day_ms))
+            });
             self.set(reservation)
         });
         let Some(revision) = reserve.checkout_revision else {

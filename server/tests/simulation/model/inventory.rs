@@ -261,7 +261,10 @@ impl Model {
         };
         let promised: Vec<Arc<Reservation>> =
             self.reservations.values().filter(claims).cloned().collect();
-        let mut left = quantity;
+        let figures = self.figures((sku, store));
+        let owed = figures.reserved + figures.committed - self.claimed((sku, store), &[]);
+        let there = figures.on_hand - figures.damaged + quantity;
+        let mut left = quantity.min(there - owed);
         for reservation in promised {
             if left <= 0 {
                 return;
@@ -298,15 +301,27 @@ impl Model {
     }
 
     /// What comes within two days, counted from the last quarter of an hour.
-    pub(super) fn near(&self, (sku, store): CellKey, now: Time) -> i64 {
+    pub(super) fn near(&self, key: CellKey, now: Time) -> i64 {
+        self.near_lines(key, now).map(|(_, n)| n).sum()
+    }
+
+    /// When the last of that is expected.
+    pub(super) fn last_near(&self, key: CellKey, now: Time) -> Option<Time> {
+        self.near_lines(key, now)
+            .map(|(expected, _)| expected)
+            .max()
+    }
+
+    fn near_lines(&self, (sku, store): CellKey, now: Time) -> impl Iterator<Item = (Time, i64)> {
         let from = now.0.div_euclid(900_000) * 900_000;
-        let open = self.deliveries.values().filter(|d| {
+        let open = self.deliveries.values().filter(move |d| {
             d.state == DeliveryState::Expected
                 && d.store.0 == store
                 && (from..=from + 48 * 3_600_000).contains(&d.expected.0)
         });
-        let lines = open.flat_map(|d| d.lines.iter().filter(|l| l.sku.0 == sku));
-        lines.map(|l| (l.announced - l.received).max(0)).sum()
+        let lines = open.flat_map(|d| d.lines.iter().map(|l| (d.expected, l)));
+        let here = lines.filter(move |(_, l)| l.sku.0 == sku && l.announced > l.received);
+        here.map(|(expected, l)| (expected, l.announced - l.received))
     }
 
     /// What is on its way to a store, and when the first of it comes.

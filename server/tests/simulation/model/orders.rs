@@ -315,8 +315,7 @@ impl Model {
             if after.lines.iter().all(|l| l.held == 0) {
                 Self::give_up(&mut after, State::Fulfilled, at.now);
             } else if goods.is_last {
-                after.state = State::NeedsPutBack;
-                after.handling.deadline = None;
+                Self::put_back_later(&mut after, at.now);
             } else {
                 after.state = State::PartiallyPickedUp;
             }
@@ -427,15 +426,19 @@ impl Model {
                 return refused("Invalid", format!("lines[{i}].quantity_found"));
             }
             let short = own.held - line.found;
+            let awaited = own.awaited.min(own.held);
+            own.awaited = (awaited - short).max(0);
             (own.held, own.picked, own.problem) = (line.found, line.found, Some(line.problem));
             own.rejected += short;
-            if line.problem != PickProblem::Declined {
+            let short = short - short.min(awaited);
+            if line.problem != PickProblem::Declined && short > 0 {
                 let is_damaged = line.problem == PickProblem::Damaged;
                 *missing.entry((is_damaged, own.sku.0)).or_default() += short;
             }
         }
         let alternatives = self.others(current);
-        let expected: i64 = current.lines.iter().map(|l| l.held).sum();
+        let there = |l: &ReservationLine| l.held - l.awaited.min(l.held);
+        let expected: i64 = current.lines.iter().map(there).sum();
         let gone = missing.iter().filter(|((is_damaged, _), _)| !is_damaged);
         let gone: i64 = gone.map(|(_, short)| short).sum();
         for ((is_damaged, sku), short) in missing {
@@ -444,7 +447,8 @@ impl Model {
                 self.cell(key).damage(short);
             } else {
                 let figures = self.figures(key);
-                let free = figures.on_hand - figures.reserved - figures.committed - figures.damaged;
+                let free = figures.on_hand - figures.reserved - figures.committed - figures.damaged
+                    + self.claimed(key, &[]).min(self.incoming(key).0);
                 self.lose(key, short, free.max(0), at.now);
             }
         }
@@ -460,7 +464,7 @@ impl Model {
         if after.lines.iter().all(|l| l.held == 0) {
             Self::give_up(&mut after, State::Released, at.now);
         } else if moved_to.is_some() {
-            after.state = State::NeedsPutBack;
+            Self::put_back_later(&mut after, at.now);
         } else if after.state == State::Ready {
             after.handling.deadline = current.handling.deadline;
         }
@@ -487,8 +491,7 @@ impl Model {
                     Self::give_up(&mut after, State::Released, at.now)
                 }
                 State::Picking | State::Ready | State::PartiallyPickedUp => {
-                    after.state = State::NeedsPutBack;
-                    after.handling.deadline = None;
+                    Self::put_back_later(&mut after, at.now);
                 }
                 State::Shipped | State::Fulfilled => {
                     return refused("ReservationEnded", part.state.name());
@@ -520,12 +523,23 @@ impl Model {
                     Self::give_up(&mut after, State::Released, at.now);
                 }
             }
-            _ => {
-                after.state = State::NeedsPutBack;
-                after.handling.deadline = None;
-            }
+            _ => Self::put_back_later(&mut after, at.now),
         }
         let _ = self.change(after, at);
+    }
+
+    /// What was taken off the shelf waits to be put back there; what had not come is given up.
+    fn put_back_later(after: &mut Reservation, now: Time) {
+        for line in &mut after.lines {
+            line.held -= line.awaited.min(line.held);
+            line.awaited = 0;
+        }
+        if after.lines.iter().any(|line| line.held > 0) {
+            after.state = State::NeedsPutBack;
+            after.handling.deadline = None;
+        } else {
+            Self::give_up(after, State::Released, now);
+        }
     }
 
     /// When something is to be done about a reservation that holds stock.
