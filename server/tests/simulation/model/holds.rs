@@ -10,7 +10,6 @@ use tillside_engine::order_command::Terms;
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
 };
-
 use tillside_engine::units::Time;
 
 use super::{At, Entity, HOUR_MS, Model, Outcome, Refusal, Told, refused, reservation_name};

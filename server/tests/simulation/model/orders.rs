@@ -103,7 +103,8 @@ impl Model {
                     after.lines.iter_mut().for_each(|l| l.picked = l.held);
                     after.handling.ready = Some(at.now);
                     let grace = self.stores[after.store.0 as usize].patience.no_show_ms;
-                    after.handling.deadline = grace.map(|grace| at.now.plus_ms(grace));
+                    let until = after.window.map_or(at.now, |(_, end)| end.max(at.now));
+                    after.handling.deadline = grace.map(|grace| until.plus_ms(grace));
                     let picked = after.lines.iter().map(|l| l.picked).sum();
                     self.checked(after.store.0, picked, picked, at);
                     self.change(after, at)
