@@ -206,11 +206,21 @@ impl Candidates<'_> {
     /// Those of the sets, where they are at most [`MEASURED_ALL`].
     fn few(&self, few: &mut SmallVec<[StoreId; MEASURED_ALL]>) -> bool {
         let whole = self.each_block(|from, block| {
-            for (word, at) in block.iter().zip(from..).filter(|(word, _)| **word != 0) {
+            // Where many are left, one word shows it.
+            if block[0].count_ones() as usize > MEASURED_ALL {
+                return ControlFlow::Break(());
+            }
+            // Which words have any: where few are left, most have none or one, and asking each in turn is guessed wrong.
+            let any = block.iter().zip(0u32..);
+            let mut any = any.fold(0u32, |any, (word, at)| any | u32::from(*word != 0) << at);
+            while any != 0 {
+                let at = any.trailing_zeros() as usize;
+                any &= any - 1;
+                let word = block[at];
                 if few.len() + word.count_ones() as usize > MEASURED_ALL {
                     return ControlFlow::Break(());
                 }
-                each_bit(at, *word, |store| few.push(store));
+                each_bit(from + at, word, |store| few.push(store));
             }
             ControlFlow::Continue(())
         });
