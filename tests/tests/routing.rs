@@ -620,6 +620,38 @@ async fn what_is_on_its_way_is_promised_and_claimed() -> Result<()> {
     Ok(())
 }
 
+/// What a store keeps back makes no oversale of a promise that a delivery covers.
+#[tokio::test]
+async fn a_promise_of_a_delivery_beside_a_buffer_is_no_oversale() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(&folder.path().join("data"))?;
+    let mut desk = Desk::at(&server).await?;
+    let terms = v1::LocationTerms::default();
+    desk.chain(vec![store("A", 0.01, terms)]).await?;
+    let rules = v1::SetStockRulesRequest {
+        request_id: desk.request_id(),
+        safety_buffers: vec![v1::SafetyBuffer {
+            store_id: "A".into(),
+            quantity: two("p1")[0].quantity,
+            ..v1::SafetyBuffer::default()
+        }],
+        ..v1::SetStockRulesRequest::default()
+    };
+    desk.inventory.set_stock_rules(rules).await?;
+    desk.announce("d1", 4).await?;
+    let request = v1::ReserveFulfillmentRequest {
+        request_id: desk.request_id(),
+        order_id: "o1".into(),
+        origin: here(),
+        lines: two("p1"),
+        ..v1::ReserveFulfillmentRequest::default()
+    };
+    desk.fulfillment.reserve_fulfillment(request).await?;
+    let page = server.page("/metrics").await?;
+    assert!(page.contains("tillside_oversold_total 0"), "{page}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_command_line_draws_a_plan_and_writes_it_for_a_map() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -1,5 +1,6 @@
 //! Pickup of what is not there yet: the rest of the basket is on its way to the store, near enough in time that it may be
-//! offered (a near-time rule says so). Only what announced deliveries bring is offered, less what is promised of it already.
+//! offered: two days, where no near-time rule says otherwise. Only what announced deliveries bring is offered, less what is
+//! promised of it already.
 //!
 //! Few products are on their way at a time, so the stores are found from the deliveries, not from the sets of stores.
 
