@@ -36,11 +36,13 @@ impl Places {
     }
 
     fn start(&self, data: &str) -> Result<Server> {
+        self.start_with(data, &[])
+    }
+
+    fn start_with(&self, data: &str, options: &[&str]) -> Result<Server> {
         let (backups, keys) = (self.text("backups"), self.text("keys"));
-        Server::start(
-            &self.at(data),
-            &["--backup-dir", &backups, "--keys-dir", &keys],
-        )
+        let places = ["--backup-dir", &backups, "--keys-dir", &keys];
+        Server::start(&self.at(data), &[&places, options].concat())
     }
 }
 
@@ -295,6 +297,22 @@ async fn one_backup_runs_at_a_time_and_a_stop_waits_for_it() -> Result<()> {
     let verified = verify("--backup-dir", &places.at("backups"))?;
     let latest = verified["report"]["backup"]["backup_id"].as_u64();
     ensure!(latest == Some(u64::from(before) + 1), "{verified}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_gives_a_backup_up_is_a_clean_stop() -> Result<()> {
+    let places = Places::new()?;
+    for attempt in 0..10 {
+        let server = places.start_with("data", &["--drain-deadline-ms", "0"])?;
+        let channel = server.channel().await?;
+        if attempt == 0 {
+            open_shop(&channel).await?;
+        }
+        create(&channel, &format!("given up {attempt}")).await?;
+        ensure!(server.stop().await?.success(), "a clean stop");
+        verify("--data-dir", &places.at("data"))?;
+    }
     Ok(())
 }
 
