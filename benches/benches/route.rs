@@ -33,6 +33,8 @@ const COMMON: [Common; 3] = [Common::Usual; 3];
 const UNCOMMON: [Common; 3] = [Common::Usual, Common::Usual, Common::Rare];
 /// One store of ten has each of two: few are left.
 const RARE: [Common; 3] = [Common::Usual, Common::Rare, Common::Rare];
+/// One store of ten has each of three: one in a thousand is left.
+const RAREST: [Common; 3] = [Common::Rare; 3];
 /// One store of a hundred has each, nearly never the same one.
 const NOWHERE: [Common; 3] = [Common::Scarce; 3];
 
@@ -43,7 +45,7 @@ fn main() {
         let index = of(stores).state.store_index.get();
         for number in 0..PLACES {
             let (origin, all) = (place_of(number), Candidates::from(index.all()));
-            nearest(&index, origin, u64::MAX, &all, 1, |_| true);
+            nearest(&index, &Spot::new(origin), u64::MAX, &all, 1, |_| true);
         }
     }
     divan::main();
@@ -110,6 +112,11 @@ fn decision_uncommon(bencher: Bencher<'_, '_>, stores: u32) {
 #[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]
 fn decision_rare(bencher: Bencher<'_, '_>, stores: u32) {
     route(bencher, stores, &RARE, decide);
+}
+
+#[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]
+fn decision_rarest(bencher: Bencher<'_, '_>, stores: u32) {
+    route(bencher, stores, &RAREST, decide);
 }
 
 #[divan::bench(args = STORES, sample_count = 500, sample_size = 100)]
@@ -185,6 +192,6 @@ fn first_question_of_a_cell(bencher: Bencher<'_, '_>, stores: u32) {
         .with_inputs(|| StoreIndex::build(all.iter().cloned()))
         .bench_local_refs(|index| {
             let all = Candidates::from(index.all());
-            nearest(index, place_of(0), u64::MAX, &all, 1, |_| true)
+            nearest(index, &Spot::new(place_of(0)), u64::MAX, &all, 1, |_| true)
         });
 }

@@ -31,9 +31,6 @@ impl<'a> BasketStock<'a> {
     /// Holds `wanted`, each product once, in the order of their numbers.
     pub(crate) fn hold(state: &'a State, wanted: &[(SkuId, i64)], own: Own<'a>) -> Self {
         let table = &state.stock;
-        for (sku, _) in wanted {
-            table.ask_product(*sku);
-        }
         let mut products: SmallVec<[Held<'a>; 8]> = SmallVec::new();
         for &(sku, quantity) in wanted {
             let stock = table.product(sku);

@@ -29,17 +29,19 @@ impl Spot {
     /// The spot of a point.
     pub fn new(point: Point<f64>) -> Self {
         let (latitude, longitude) = (point.y().to_radians(), point.x().to_radians());
-        let around = libm::cos(latitude);
+        let (up, around) = libm::sincos(latitude);
+        let (east, north) = libm::sincos(longitude);
         Spot {
             latitude,
             longitude,
             cos_latitude: around,
-            unit: [
-                around * libm::cos(longitude),
-                around * libm::sin(longitude),
-                libm::sin(latitude),
-            ],
+            unit: [around * north, around * east, up],
         }
+    }
+
+    /// The point, in degrees, but for rounding.
+    pub(crate) fn point(&self) -> Point<f64> {
+        Point::new(self.longitude.to_degrees(), self.latitude.to_degrees())
     }
 
     /// Great-circle distance in whole millimetres: haversine in f64 on the mean radius, halves up. `libm` and this order of
@@ -54,7 +56,11 @@ impl Spot {
 
     /// Square of the straight line between two spots, in radii.
     pub(crate) fn squared_chord(&self, to: &Spot) -> f64 {
-        let (a, b) = (&self.unit, &to.unit);
+        self.squared_chord_to(&to.unit)
+    }
+
+    fn squared_chord_to(&self, b: &[f64; 3]) -> f64 {
+        let a = &self.unit;
         let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
         x * x + y * y + z * z
     }
@@ -82,6 +88,8 @@ struct Entry {
 pub struct StoreIndex {
     /// Sorted by number.
     entries: Vec<Entry>,
+    /// The points on the unit sphere again, by number, close together; not a number where there is no store.
+    units: Box<[[f64; 3]]>,
     /// Kept as long as no store is added or moves.
     lists: Arc<CellLists>,
     /// A bit for each store, by number.
@@ -119,12 +127,17 @@ impl StoreIndex {
             }
             bits
         };
+        let mut units = vec![[f64::NAN; 3]; words * 64].into_boxed_slice();
+        for entry in &entries {
+            units[entry.id.0 as usize] = entry.spot.unit;
+        }
         let all = bits(&|_| true);
         let serving = Method::ALL.map(|method| {
             bits(&|store| store.state == StoreState::Open && store.location_terms.serves(method))
         });
         StoreIndex {
             entries,
+            units,
             lists,
             all,
             serving,
@@ -192,6 +205,13 @@ impl StoreIndex {
     /// Stores with their spots, by number.
     pub(crate) fn spots(&self) -> impl Iterator<Item = (StoreId, &Spot)> {
         self.entries.iter().map(|entry| (entry.id, &entry.spot))
+    }
+
+    /// Square of the straight line to a store, in radii; not a number where there is none.
+    #[inline]
+    pub(crate) fn squared_chord(&self, from: &Spot, id: StoreId) -> f64 {
+        let unit = self.units.get(id.0 as usize);
+        unit.map_or(f64::NAN, |unit| from.squared_chord_to(unit))
     }
 
     /// Where a store stands here. Numbers are dense, so the place is nearly always the number.

@@ -18,6 +18,8 @@ use crate::ids::{StoreId, compare_external};
 
 /// Up to so many candidates are measured one by one: cheaper than walking past the stores that are none.
 const MEASURED_ALL: usize = 48;
+/// More candidates than this among 64 stores mean that there are many. A guess: it decides how they are found, not which.
+const MANY_OF_A_WORD: u32 = 16;
 /// Stores on a cell's list. A walk that reaches the end of a list that was cut goes on over all stores.
 const LISTED_MAX: usize = 512;
 /// Lists kept; 4 KiB each. Beyond them a query measures all its candidates.
@@ -74,11 +76,12 @@ impl CellLists {
     fn look<R>(
         &self,
         index: &StoreIndex,
-        origin: Point<f64>,
+        origin: &Spot,
         look: impl FnOnce(&CellList) -> R,
     ) -> Option<R> {
         let number = |degrees: f64| libm::floor(degrees * CELLS_PER_DEGREE) as i16;
-        let cell = (number(origin.y()), number(origin.x()));
+        let point = origin.point();
+        let cell = (number(point.y()), number(point.x()));
         if let Some(list) = self.0.get(&cell) {
             return Some(look(&list));
         }
@@ -203,11 +206,15 @@ impl Candidates<'_> {
         });
     }
 
-    /// Those of the sets, where they are at most [`MEASURED_ALL`].
-    fn few(&self, few: &mut SmallVec<[StoreId; MEASURED_ALL]>) -> bool {
+    /// Those of the sets, where they are few: then they are at most [`MEASURED_ALL`].
+    fn few(&self) -> Option<FewStores> {
+        let mut few = FewStores {
+            stores: [StoreId(0); MEASURED_ALL],
+            count: 0,
+        };
         let whole = self.each_block(|from, block| {
             // Where many are left, one word shows it.
-            if block[0].count_ones() as usize > MEASURED_ALL {
+            if block[0].count_ones() > MANY_OF_A_WORD {
                 return ControlFlow::Break(());
             }
             // Which words have any: where few are left, most have none or one, and asking each in turn is guessed wrong.
@@ -216,16 +223,26 @@ impl Candidates<'_> {
             while any != 0 {
                 let at = any.trailing_zeros() as usize;
                 any &= any - 1;
-                let word = block[at];
-                if few.len() + word.count_ones() as usize > MEASURED_ALL {
-                    return ControlFlow::Break(());
+                let mut word = block[at];
+                while word != 0 {
+                    let Some(place) = few.stores.get_mut(few.count) else {
+                        return ControlFlow::Break(());
+                    };
+                    *place = StoreId((from + at) as u32 * u64::BITS + word.trailing_zeros());
+                    few.count += 1;
+                    word &= word - 1;
                 }
-                each_bit(from + at, word, |store| few.push(store));
             }
             ControlFlow::Continue(())
         });
-        whole.is_continue()
+        whole.is_continue().then_some(few)
     }
+}
+
+/// Stores that are all measured.
+struct FewStores {
+    stores: [StoreId; MEASURED_ALL],
+    count: usize,
 }
 
 /// The stores of the word with number `at`.
@@ -249,8 +266,7 @@ fn in_all(sets: &[&[u64]], store: StoreId) -> bool {
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     squared_chord: f64,
-    /// Position in the index.
-    at: u32,
+    store: StoreId,
 }
 
 /// The best so far: at most `count` that were accepted, and those too near to the last of them to be told apart by chords.
@@ -301,20 +317,46 @@ impl Best {
 /// One search on its way.
 struct Search<'a, A> {
     index: &'a StoreIndex,
-    from: Spot,
+    from: &'a Spot,
     best: Best,
     accept: A,
 }
 
 impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
     fn consider(&mut self, store: StoreId) {
-        let Some(at) = self.index.position(store) else {
-            return;
-        };
-        let squared_chord = self.from.squared_chord(self.index.at(at).1);
+        let squared_chord = self.index.squared_chord(self.from, store);
+        self.weigh(store, squared_chord);
+    }
+
+    /// A store that does not exist is no number away: it is never near enough.
+    fn weigh(&mut self, store: StoreId, squared_chord: f64) {
         if squared_chord <= self.best.squared_reach && (self.accept)(store) {
-            let at = at as u32;
-            self.best.add(Measured { squared_chord, at });
+            self.best.add(Measured {
+                squared_chord,
+                store,
+            });
+        }
+    }
+
+    /// Considers some stores but those of `also`. They are measured before any is chosen, and the nearest comes first: then
+    /// mostly no other has to be looked at.
+    fn consider_all(&mut self, stores: &[StoreId], also: &[StoreId]) {
+        for stores in stores.chunks(MEASURED_ALL) {
+            let mut chords = [f64::INFINITY; MEASURED_ALL];
+            let (mut nearest, mut least) = (0, f64::INFINITY);
+            for (at, (chord, store)) in chords.iter_mut().zip(stores).enumerate() {
+                *chord = self.index.squared_chord(self.from, *store);
+                if *chord < least {
+                    (nearest, least) = (at, *chord);
+                }
+            }
+            let others = (0..stores.len()).filter(|at| *at != nearest);
+            for at in std::iter::once(nearest).chain(others) {
+                let (store, chord) = (stores[at], chords[at]);
+                if chord <= self.best.squared_reach && !also.contains(&store) {
+                    self.weigh(store, chord);
+                }
+            }
         }
     }
 
@@ -335,16 +377,19 @@ impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
 
     /// Great-circle distances decide among those whose chords are near.
     fn decided(self, limit_mm: u64) -> SmallVec<[Near; 4]> {
-        let mut stores: SmallVec<[(Near, u32); 4]> = SmallVec::new();
-        for Measured { at, .. } in self.best.found {
-            let (id, spot, _) = self.index.at(at as usize);
+        let mut stores: SmallVec<[(Near, usize); 4]> = SmallVec::new();
+        for Measured { store, .. } in self.best.found {
+            let Some(at) = self.index.position(store) else {
+                continue;
+            };
+            let (id, spot, _) = self.index.at(at);
             let distance_mm = self.from.distance_mm(spot);
             if distance_mm <= limit_mm {
                 stores.push((Near { id, distance_mm }, at));
             }
         }
         if stores.len() > 1 {
-            let name = |at: u32| &self.index.at(at as usize).2.store_id;
+            let name = |at: usize| &self.index.at(at).2.store_id;
             stores.sort_by(|(a, at_a), (b, at_b)| {
                 let by_distance = a.distance_mm.cmp(&b.distance_mm);
                 by_distance.then_with(|| compare_external(name(*at_a), name(*at_b)))
@@ -363,16 +408,19 @@ impl<A: FnMut(StoreId) -> bool> Search<'_, A> {
 /// retailer id. `accept` may be asked twice about a store.
 pub fn nearest(
     index: &StoreIndex,
-    origin: Point<f64>,
+    origin: &Spot,
     limit_mm: u64,
     candidates: &Candidates<'_>,
     count: usize,
     accept: impl FnMut(StoreId) -> bool,
 ) -> SmallVec<[Near; 4]> {
-    let mut gathered = SmallVec::new();
+    let gathered;
     let few: Option<&[StoreId]> = match &candidates.named {
         Some(named) => Some(named),
-        None => candidates.few(&mut gathered).then_some(&gathered),
+        None => {
+            gathered = candidates.few();
+            gathered.as_ref().map(|few| &few.stores[..few.count])
+        }
     };
     let nobody = few.is_some_and(|few| few.is_empty()) && candidates.also.is_empty();
     if count == 0 || nobody {
@@ -380,7 +428,7 @@ pub fn nearest(
     }
     let mut search = Search {
         index,
-        from: Spot::new(origin),
+        from: origin,
         best: Best::none(count, limit_mm),
         accept,
     };
@@ -389,10 +437,7 @@ pub fn nearest(
         search.consider(*store);
     }
     if let Some(few) = few {
-        few.iter()
-            .copied()
-            .filter(others)
-            .for_each(|store| search.consider(store));
+        search.consider_all(few, &candidates.also);
         return search.decided(limit_mm);
     }
     let walked = index
@@ -435,7 +480,7 @@ mod tests {
         limit: u64,
         k: usize,
     ) {
-        let found = nearest(index, origin, limit, candidates, k, |id| {
+        let found = nearest(index, &Spot::new(origin), limit, candidates, k, |id| {
             accepted[id.0 as usize]
         });
         let found: Vec<_> = found.iter().map(|n| (n.distance_mm, n.id.0)).collect();

@@ -217,6 +217,7 @@ struct Search<'a> {
     query: &'a PlanQuery<'a>,
     index: &'a StoreIndex,
     wanted: SmallVec<[(SkuId, i64); 8]>,
+    from: Spot,
 }
 
 /// Whether a store takes orders at all.
@@ -260,11 +261,17 @@ fn no_window(store: &Store) -> StoreRejection {
 
 impl<'a> Search<'a> {
     fn new(state: &'a State, query: &'a PlanQuery<'a>, index: &'a StoreIndex) -> Self {
+        let wanted = merged(query.lines);
+        // Their stock is on its way from memory while the place is worked out.
+        for (sku, _) in &wanted {
+            state.stock.ask_product(*sku);
+        }
         Search {
             state,
             query,
             index,
-            wanted: merged(query.lines),
+            wanted,
+            from: Spot::new(query.origin),
         }
     }
 
@@ -295,14 +302,7 @@ impl<'a> Search<'a> {
         count: usize,
         accept: impl FnMut(StoreId) -> bool,
     ) -> SmallVec<[Near; 4]> {
-        nearest(
-            self.index,
-            self.query.origin,
-            limit_mm,
-            candidates,
-            count,
-            accept,
-        )
+        nearest(self.index, &self.from, limit_mm, candidates, count, accept)
     }
 
     fn with_all(&self, count: usize) -> SmallVec<[Near; 4]> {
@@ -507,8 +507,8 @@ impl<'a> Search<'a> {
             partial: Vec::new(),
             rejected: Vec::new(),
         };
-        let origin = Spot::new(self.query.origin);
-        let (Some(near), Some(record)) = (self.index.near(&origin, store), self.index.store(store))
+        let (Some(near), Some(record)) =
+            (self.index.near(&self.from, store), self.index.store(store))
         else {
             return plan;
         };

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tillside_engine::barcode::{BarcodeMask, Embedded};
 use tillside_engine::catalog::{Store, StoreState};
 use tillside_engine::command::{Command, ProductDraft};
+use tillside_engine::geo_index::Spot;
 use tillside_engine::nearest::{Candidates, nearest as nearest_of};
 use tillside_engine::reject::Rejection;
 use tillside_engine::reply::Reply;
@@ -295,7 +296,7 @@ fn a_moved_store_is_found_where_it_is_now() {
     let nearest = |world: &World, lat: f64| {
         let index = world.state.store_index.get();
         let all = Candidates::from(index.all());
-        let found = nearest_of(&index, at(lat), u64::MAX, &all, 1, |_| true);
+        let found = nearest_of(&index, &Spot::new(at(lat)), u64::MAX, &all, 1, |_| true);
         let first = index.store(found.first()?.id)?;
         Some(Arc::clone(&first.store_id))
     };

@@ -6,7 +6,7 @@ use geo::Point;
 use proptest::prelude::*;
 use tillside_engine::catalog::{OpeningInterval, Store, StoreState};
 use tillside_engine::command::{Command, WantedLine};
-use tillside_engine::geo_index::{distance_mm, limit_mm};
+use tillside_engine::geo_index::{Spot, distance_mm, limit_mm};
 use tillside_engine::limits::REJECTED_STORES_MAX;
 use tillside_engine::location_terms::Method;
 use tillside_engine::nearest::{Candidates, nearest};
@@ -518,7 +518,7 @@ fn a_plan_keeps_its_store_records_alive() {
         Point::new(9.0, 45.0),
         Candidates::from(index.serving(Method::Pickup)),
     );
-    let seen = nearest(&index, origin, ANYWHERE_MM, &open, 1, |_| true);
+    let seen = nearest(&index, &Spot::new(origin), ANYWHERE_MM, &open, 1, |_| true);
     let store = index.store(seen[0].id).expect("a store of the index");
     assert_eq!((&*store.store_id, store.state), ("A", StoreState::Open));
 }
