@@ -1,9 +1,8 @@
 //! Stock of one product in one store. Every change is a movement, and the sum of movements is the level; counts are
 //! movements too (the difference they found). Nothing here knows about reservations but their quantities.
 
-use smallvec::SmallVec;
-
-use crate::limits::{RECENT_MOVEMENTS_MAX, RECENT_MOVEMENTS_MS};
+use crate::limits::RECENT_MOVEMENTS_MS;
+use crate::recent_movements::RecentMovements;
 use crate::units::Time;
 
 /// A level, in thousandths of the product's unit.
@@ -91,15 +90,6 @@ pub struct Beside {
     pub confidence_ppm: u32,
 }
 
-/// The last movements of a level by their own time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecentMovements {
-    /// The latest time of a movement that is no longer at hand: a count from before it cannot be placed any more.
-    pub forgotten_until: Option<Time>,
-    /// (when it happened, change of on_hand), in order of arrival.
-    pub movements: SmallVec<[(Time, i64); 2]>,
-}
-
 /// Why a count was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountRefused {
@@ -144,16 +134,7 @@ impl StockLevel {
         self.on_hand += delta;
         let keep_from = now.plus_ms(-RECENT_MOVEMENTS_MS);
         let recent = self.recent.get_or_insert_default();
-        recent.forget_before(keep_from);
-        if occurred < keep_from {
-            recent.forgotten_until = recent.forgotten_until.max(Some(occurred));
-        } else {
-            if recent.movements.len() >= RECENT_MOVEMENTS_MAX {
-                let (first, _) = recent.movements.remove(0);
-                recent.forgotten_until = recent.forgotten_until.max(Some(first));
-            }
-            recent.movements.push((occurred, delta));
-        }
+        recent.add(occurred, delta, keep_from);
     }
 
     /// The on_hand after a count of `counted` at `as_of`: movements after it still count.
@@ -165,14 +146,13 @@ impl StockLevel {
             return Ok(counted);
         };
         if let Some(forgotten) = recent
-            .forgotten_until
+            .forgotten_until()
             .filter(|forgotten| as_of < *forgotten)
         {
             return Err(CountRefused::MovementsForgotten(forgotten));
         }
         Ok(counted
             + recent
-                .movements
                 .iter()
                 .filter(|(t, _)| *t > as_of)
                 .map(|(_, delta)| delta)
@@ -189,24 +169,11 @@ impl StockLevel {
         self.counted = Some(as_of).into();
         if let Some(recent) = &mut self.recent {
             // What happened up to the count is in it: those movements have no further use.
-            recent.movements.retain(|(t, _)| *t > as_of);
-            if recent.movements.is_empty() && recent.forgotten_until.is_none_or(|t| t <= as_of) {
+            recent.retain(|time| time > as_of);
+            if recent.is_past(as_of) {
                 self.recent = None;
             }
         }
-    }
-}
-
-impl RecentMovements {
-    fn forget_before(&mut self, keep_from: Time) {
-        let newest_forgotten = self
-            .movements
-            .iter()
-            .map(|(t, _)| *t)
-            .filter(|t| *t < keep_from)
-            .max();
-        self.forgotten_until = self.forgotten_until.max(newest_forgotten);
-        self.movements.retain(|(t, _)| *t >= keep_from);
     }
 }
 
@@ -274,7 +241,7 @@ mod tests {
                         level.set_count(on_hand, None, at);
                         base = Some((at.0, amount));
                     } else {
-                        prop_assert!(base.is_some_and(|(t, _)| at.0 <= t) || level.recent.as_ref().is_some_and(|r| r.forgotten_until.is_some()));
+                        prop_assert!(base.is_some_and(|(t, _)| at.0 <= t) || level.recent.as_ref().is_some_and(|r| r.forgotten_until().is_some()));
                     }
                 } else {
                     let delta = level.effective(amount, at);

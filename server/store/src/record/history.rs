@@ -2,9 +2,9 @@
 
 use tillside_engine::catalog::CategoryId;
 use tillside_engine::ids::{CustomerId, SkuId, StoreId};
+use tillside_engine::packed;
 use tillside_engine::profile::{History, Spend, Weighted};
 
-use super::packed::{self, Reader};
 use super::values::{currency, currency_code, list, millis, time};
 use super::{Row, Stored};
 use crate::error::RecordProblem;
@@ -109,27 +109,33 @@ fn pack<T: Copy>(weights: &[Weighted<T>], id: impl Fn(T) -> u32) -> Vec<u8> {
     let mut previous = 0u32;
     for entry in weights {
         let current = id(entry.item);
-        packed::number(u64::from(current.wrapping_sub(previous)), &mut bytes);
-        packed::number(u64::from(entry.weight), &mut bytes);
+        for number in [current.wrapping_sub(previous), entry.weight] {
+            let (packed, length) = packed::bytes_of(number.into());
+            bytes.extend_from_slice(&packed[..length]);
+        }
         previous = current;
     }
     bytes
 }
 
 fn unpack<T>(
-    bytes: &[u8],
+    mut bytes: &[u8],
     field: &'static str,
     item: impl Fn(u32) -> T,
 ) -> Result<Vec<Weighted<T>>, RecordProblem> {
-    let mut reader = Reader::new(bytes, field);
+    let number = |bytes: &mut &[u8]| {
+        let number = packed::take(bytes)
+            .ok_or_else(|| RecordProblem::field(field, "a packed number without an end"))?;
+        u32::try_from(number).map_err(|_| RecordProblem::field(field, number))
+    };
     // An entry has at least two bytes, so the list is never longer than half of them.
     let mut weights = Vec::with_capacity(bytes.len() / 4);
     let mut previous = 0u32;
-    while !reader.is_empty() {
-        previous = previous.wrapping_add(reader.number_u32()?);
+    while !bytes.is_empty() {
+        previous = previous.wrapping_add(number(&mut bytes)?);
         weights.push(Weighted {
             item: item(previous),
-            weight: reader.number_u32()?,
+            weight: number(&mut bytes)?,
         });
     }
     weights.shrink_to_fit();

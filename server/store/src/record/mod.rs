@@ -16,7 +16,6 @@ pub(crate) mod meta;
 pub(crate) mod offer;
 pub(crate) mod openings;
 pub(crate) mod order;
-mod packed;
 pub(crate) mod quarantine;
 pub(crate) mod reply;
 pub(crate) mod reservation;

@@ -1,12 +1,10 @@
 //! The record of a stock level: ten of them are written with a ten-line sale, so it is as short as it can be.
 
 use prost::encoding::{WireType, encode_key, encode_varint, sint64};
-use smallvec::SmallVec;
 use tillside_engine::ids::CellKey;
-use tillside_engine::stock::{RecentMovements, StockLevel};
-use tillside_engine::units::Time;
+use tillside_engine::recent_movements::RecentMovements;
+use tillside_engine::stock::StockLevel;
 
-use super::packed::{self, Reader};
 use super::values::{millis, time};
 use super::{Row, Stored};
 use crate::error::RecordProblem;
@@ -29,7 +27,7 @@ pub(crate) struct StockRecord {
     counted_at_ms: Option<i64>,
     #[prost(sint64, optional, tag = "7")]
     forgotten_until_ms: Option<i64>,
-    /// Packed (difference of times, change), in order of arrival.
+    /// Packed (difference of times, change), in order of arrival: [`RecentMovements::packed`].
     #[prost(bytes = "vec", tag = "8")]
     movements: Vec<u8>,
 }
@@ -44,7 +42,7 @@ impl Stored for StockLevel {
 
     fn to_record(&self) -> StockRecord {
         let (forgotten_until, movements) = match &self.recent {
-            Some(recent) => (recent.forgotten_until, pack(&recent.movements)),
+            Some(recent) => (recent.forgotten_until(), recent.packed().to_vec()),
             None => (None, Vec::new()),
         };
         StockRecord {
@@ -75,15 +73,14 @@ impl Stored for StockLevel {
             sint64::encode(6, &counted.0, out);
         }
         let Some(recent) = &self.recent else { return };
-        if let Some(forgotten) = recent.forgotten_until {
+        if let Some(forgotten) = recent.forgotten_until() {
             sint64::encode(7, &forgotten.0, out);
         }
-        if !recent.movements.is_empty() {
+        let movements = recent.packed();
+        if !movements.is_empty() {
             encode_key(8, WireType::LengthDelimited, out);
-            let numbers = differences(&recent.movements);
-            let length: usize = numbers.map(packed::signed_bytes).sum();
-            encode_varint(length as u64, out);
-            differences(&recent.movements).for_each(|number| packed::signed(number, out));
+            encode_varint(movements.len() as u64, out);
+            out.extend_from_slice(movements);
         }
     }
 
@@ -92,11 +89,11 @@ impl Stored for StockLevel {
         let recent = if record.forgotten_until_ms.is_none() && record.movements.is_empty() {
             None
         } else {
-            let movements = unpack(&record.movements)?;
-            Some(Box::new(RecentMovements {
-                forgotten_until: time(record.forgotten_until_ms),
-                movements,
-            }))
+            let forgotten_until = time(record.forgotten_until_ms);
+            let recent = RecentMovements::from_packed(forgotten_until, &record.movements);
+            Some(Box::new(recent.ok_or_else(|| {
+                RecordProblem::field("list of movements", "a packed number without an end")
+            })?))
         };
         Ok(StockLevel {
             on_hand: record.on_hand,
@@ -112,37 +109,11 @@ impl Stored for StockLevel {
     }
 }
 
-fn pack(movements: &[(Time, i64)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    differences(movements).for_each(|number| packed::signed(number, &mut bytes));
-    bytes
-}
-
-/// The numbers of a list, in order. The first time takes six bytes, later ones about five, a change two.
-fn differences(movements: &[(Time, i64)]) -> impl Iterator<Item = i64> {
-    let mut previous = 0i64;
-    movements.iter().flat_map(move |(time, change)| {
-        let difference = time.0.wrapping_sub(previous);
-        previous = time.0;
-        [difference, *change]
-    })
-}
-
-fn unpack(bytes: &[u8]) -> Result<SmallVec<[(Time, i64); 2]>, RecordProblem> {
-    let mut reader = Reader::new(bytes, "list of movements");
-    let mut movements = SmallVec::new();
-    let mut previous = 0i64;
-    while !reader.is_empty() {
-        previous = previous.wrapping_add(reader.signed()?);
-        movements.push((Time(previous), reader.signed()?));
-    }
-    Ok(movements)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use prost::Message as _;
+    use tillside_engine::units::Time;
 
     use super::*;
 
@@ -155,10 +126,8 @@ mod tests {
             movements in prop::collection::vec(any::<(i64, i64)>(), 0..20),
         ) {
             let [on_hand, reserved, committed, safety, damaged] = numbers;
-            let recent = RecentMovements {
-                forgotten_until: time(forgotten),
-                movements: movements.into_iter().map(|(at, change)| (Time(at), change)).collect(),
-            };
+            let movements = movements.into_iter().map(|(at, change)| (Time(at), change));
+            let recent = RecentMovements::new(time(forgotten), movements);
             let level = StockLevel {
                 on_hand, reserved, committed, damaged,
                 own_safety: safety,

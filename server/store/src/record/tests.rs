@@ -30,6 +30,7 @@ use tillside_engine::order::{
 };
 use tillside_engine::pickup_slots::Slot;
 use tillside_engine::profile::{History, Spend, Weighted};
+use tillside_engine::recent_movements::RecentMovements;
 use tillside_engine::reply::{Alternative, Reply, Warning};
 use tillside_engine::reservation::{
     Checkout, CheckoutResult, Reservation, ReservationLine, ReservationState,
@@ -39,7 +40,7 @@ use tillside_engine::routing_policy::{
 };
 use tillside_engine::sale::{ItemRef, QuarantinedLine, Sale, SaleKind, SaleLine, StoreRef};
 use tillside_engine::state::Counters;
-use tillside_engine::stock::{Beside, MoveReason, RecentMovements, StockLevel};
+use tillside_engine::stock::{Beside, MoveReason, StockLevel};
 use tillside_engine::units::{Currency, Money, Time, Unit};
 
 use super::catalog::CategoryPath;
@@ -231,10 +232,10 @@ fn history() -> History {
 }
 
 fn level() -> StockLevel {
-    let movements = smallvec![
+    let movements = [
         (Time(1_700_000_000_000), -1_000),
         (Time(1_699_999_999_999), 1),
-        (Time(i64::MIN), i64::MAX)
+        (Time(i64::MIN), i64::MAX),
     ];
     StockLevel {
         on_hand: -5_000,
@@ -244,10 +245,7 @@ fn level() -> StockLevel {
         own_safety: 3,
         damaged: i64::MAX,
         counted: Some(Time(0)).into(),
-        recent: Some(Box::new(RecentMovements {
-            forgotten_until: Some(Time(0)),
-            movements,
-        })),
+        recent: Some(Box::new(RecentMovements::new(Some(Time(0)), movements))),
     }
 }
 
@@ -1005,11 +1003,8 @@ fn a_field_a_later_version_added_is_passed_over() {
 
 #[test]
 fn a_usual_stock_row_is_short() {
-    let movements = smallvec![(Time(1_790_000_000_000), -1_000)];
-    let recent = Some(Box::new(RecentMovements {
-        forgotten_until: None,
-        movements,
-    }));
+    let movements = [(Time(1_790_000_000_000), -1_000)];
+    let recent = Some(Box::new(RecentMovements::new(None, movements)));
     let usual = StockLevel {
         on_hand: 24_000,
         own_safety: 2_000,
