@@ -15,7 +15,7 @@ use crate::gate::Gate;
 
 /// How often the file system is asked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The reserve where none is configured: the write-ahead logs (128 MiB live, four kept for reuse), memtables that wait for
+/// The reserve where none is configured: the write-ahead logs (128 MiB live, eight kept for reuse), memtables that wait for
 /// their flush, and the output of a compaction before its input goes (some hundred MiB) fit twice.
 const RESERVE_BYTES: u64 = 1 << 30;
 /// And never more than this part of the file system, so that a small disk can be used at all.
