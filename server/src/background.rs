@@ -55,7 +55,7 @@ impl Drop for Background {
 }
 
 /// The lowest priority for this thread. Where it cannot be had, the work is done at the usual one.
-fn yield_to_others() {
+pub(crate) fn yield_to_others() {
     // On Linux a priority belongs to a thread; elsewhere this would slow the whole process down.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 19);

@@ -12,12 +12,11 @@ use tillside_engine::units::Time;
 use tillside_store::backup::{self, BackupError, BackupList, BackupProgress};
 use tillside_store::{BackupHandle, BackupManifest, BackupRequest};
 
+use crate::background::yield_to_others;
 use crate::clock::Clock;
 
 /// Operations remembered: a caller asks after its own within minutes.
 const REMEMBERED_MAX: usize = 100;
-/// The lowest priority there is: a backup may take its time.
-const NICE: i32 = 19;
 
 /// Makes and lists backups.
 pub struct Backups {
@@ -184,9 +183,7 @@ impl Backups {
     /// The backup's thread. The lock is held by whoever started it until the operation is in the book.
     fn run(&self, started: Time) {
         // The threads that copy are made by this one and inherit its priority. Without permission it is a busier one.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::warn!(%error, "the backup runs at normal priority");
-        }
+        yield_to_others();
         let request = BackupRequest {
             create_time_ms: started.0,
             kept: self.kept,

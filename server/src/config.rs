@@ -55,6 +55,7 @@ pub struct Config {
     pub interactive_queue_max: usize,
     pub bulk_queue_max: usize,
     pub hot_profiles_max_bytes: u64,
+    pub memory_ready_bytes: u64,
     pub drain_deadline_ms: u64,
     pub log_format: LogFormat,
     pub log_level: String,
@@ -155,6 +156,7 @@ impl Config {
             // Everything: what the server promises of its speed it promises of memory, and no fixed number would fit
             // both a shop and a chain. Who has more customers than memory says how much of it they may take.
             hot_profiles_max_bytes: settings.hot_profiles_max_bytes.unwrap_or(0),
+            memory_ready_bytes: settings.memory_ready_bytes.unwrap_or(0),
             drain_deadline_ms: settings.drain_deadline_ms.unwrap_or(20_000),
             log_format: log_format(settings.log_format.as_deref().unwrap_or("text"))?,
             log_level: settings.log_level.unwrap_or_else(|| "info".into()),
@@ -237,6 +239,12 @@ impl Config {
             usize::try_from(self.hot_profiles_max_bytes).unwrap_or(usize::MAX),
             0,
             1 << 44,
+        )?;
+        within(
+            "memory_ready_bytes",
+            usize::try_from(self.memory_ready_bytes).unwrap_or(usize::MAX),
+            0,
+            1 << 40,
         )?;
         within(
             "drain_deadline_ms",

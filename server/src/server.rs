@@ -17,8 +17,9 @@ use tillside_store::{
 };
 use tokio::sync::{Semaphore, watch};
 
+use crate::allocator;
 use crate::app::{About, App, Reading};
-use crate::background::Background;
+use crate::background::{self, Background};
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::config::{ClockStart, Config};
@@ -161,6 +162,7 @@ pub async fn run(
     }
     gate.advance(Phase::Serving);
     serving(addresses)?;
+    make_memory_ready(config.memory_ready_bytes);
     tracing::info!(grpc = %addresses.grpc, http = %addresses.http, took_ms = started.elapsed().as_millis() as u64, "serving");
 
     let ended = tokio::select! {
@@ -246,6 +248,33 @@ struct Started {
     sequencer: SequencerThread,
     /// Threads beside the sequencer: the look at the disk, and folding.
     background: Vec<Background>,
+}
+
+/// Touches memory ahead, as far as the configuration says. It may take seconds, and nobody waits for it.
+fn make_memory_ready(bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
+    let ready = move || {
+        let started = Instant::now();
+        background::yield_to_others();
+        match allocator::make_memory_ready(bytes) {
+            Ok(()) => {
+                tracing::info!(
+                    bytes,
+                    took_ms = started.elapsed().as_millis() as u64,
+                    "memory ready"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(bytes, %error, "not all of memory_ready_bytes could be made ready");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("memory".to_owned());
+    if let Err(error) = thread.spawn(ready) {
+        tracing::warn!(%error, "no thread to make memory ready");
+    }
 }
 
 /// The opened data directory, loaded.

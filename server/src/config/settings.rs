@@ -94,6 +94,10 @@ pub struct Settings {
     /// Bytes of customer profiles kept in memory; the others are read from disk when needed. 0: all are kept. [default: 0]
     #[arg(long, env = "TILLSIDE_HOT_PROFILES_MAX_BYTES", value_name = "BYTES")]
     pub hot_profiles_max_bytes: Option<u64>,
+    /// Bytes of memory to take from the system and touch once, right after the start, so that nobody waits for it later. In
+    /// whole 32 MiB. 0: as it is needed. [default: 0]
+    #[arg(long, env = "TILLSIDE_MEMORY_READY_BYTES", value_name = "BYTES")]
+    pub memory_ready_bytes: Option<u64>,
     /// Milliseconds that calls have to end when the server is stopped. [default: 20000]
     #[arg(long, env = "TILLSIDE_DRAIN_DEADLINE_MS", value_name = "MS")]
     pub drain_deadline_ms: Option<u64>,
@@ -162,7 +166,7 @@ impl Settings {
             data_dir keys_dir listen http_listen allow_plaintext_bind simulated_clock runtimes connections_max
             streams_per_connection_max calls_per_runtime_max hot_message_bytes_max message_bytes_max bulk_message_bytes_max
             preface_timeout_ms keepalive_interval_ms keepalive_timeout_ms interactive_queue_max bulk_queue_max
-            hot_profiles_max_bytes drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
+            hot_profiles_max_bytes memory_ready_bytes drain_deadline_ms log_format log_level phone_region card_prefixes blocked_identifiers barcode_masks
             points_per_currency_unit backup_dir backups_kept disk_reserve_bytes log_retention accept_loss_after
         }
     }
