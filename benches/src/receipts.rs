@@ -11,6 +11,7 @@ use tillside_engine::customer::KnownIdentifier;
 use tillside_engine::identity::{Identifier, IdentifierKind};
 use tillside_engine::ids::{BusinessKey, IdentifierHash};
 use tillside_engine::sale::SaleKind;
+use tillside_engine::state::State;
 use tillside_engine::units::{Currency, Money, Time};
 
 use crate::shopping::card;
@@ -29,11 +30,12 @@ const EXPONENT: f64 = 0.99;
 /// What all makers share.
 #[derive(Debug)]
 pub struct Texts {
-    size: Size,
     skus: Vec<Arc<str>>,
     stores: Vec<Arc<str>>,
     offers: Vec<Arc<str>>,
     cards: Vec<IdentifierHash>,
+    /// The products that each store sells; empty: any store sells any product.
+    assortments: Vec<Vec<u32>>,
     zipf: Zipf,
     till: Arc<str>,
     day: Arc<str>,
@@ -47,13 +49,13 @@ impl Texts {
     /// Of a world of this size.
     pub fn new(size: Size) -> Self {
         Texts {
-            size,
             skus: (0..size.products).map(|i| sku_name(i).into()).collect(),
             stores: (0..size.stores).map(|i| i.to_string().into()).collect(),
             offers: (0..size.offers)
                 .map(|i| format!("offer-{i:04}").into())
                 .collect(),
             cards: (0..size.customers).map(|i| card(i).1).collect(),
+            assortments: Vec::new(),
             zipf: Zipf::new(size.customers, EXPONENT),
             till: "3".into(),
             day: "2026-11-23".into(),
@@ -64,15 +66,27 @@ impl Texts {
         }
     }
 
+    /// The same, of stores that sell what they have stock of.
+    pub fn of_what_is_stocked(mut self, state: &State) -> Self {
+        self.assortments = vec![Vec::new(); self.stores.len()];
+        state.stock.for_each(|cell, _| {
+            if let Some(assortment) = self.assortments.get_mut(cell.store().0 as usize) {
+                assortment.push(cell.sku().0);
+            }
+        });
+        self
+    }
+
     /// The card of somebody who comes as often as they do.
     pub fn some_card(&self, numbers: &mut Numbers) -> (IdentifierKind, IdentifierHash) {
         let customer = self.zipf.member(numbers);
         (IdentifierKind::LoyaltyCard, self.cards[customer as usize])
     }
 
-    /// A receipt of any store over any products, paid at `paid`.
+    /// A receipt of any store over any products it sells, paid at `paid`.
     pub fn receipt(&self, numbers: &mut Numbers, paid: Time) -> Ingest {
-        let mut lines: Vec<SaleLineDraft> = (0..LINES).map(|_| self.line(numbers)).collect();
+        let store = numbers.below(self.stores.len() as u64) as usize;
+        let mut lines: Vec<SaleLineDraft> = (0..LINES).map(|_| self.line(numbers, store)).collect();
         if numbers.below(10) < REDEEMING_OF_TEN && !self.offers.is_empty() {
             let offer = numbers.below(self.offers.len() as u64) as usize;
             lines[0].offer_ids.push(Arc::clone(&self.offers[offer]));
@@ -89,7 +103,7 @@ impl Texts {
             .sum();
         let draft = SaleDraft {
             kind: SaleKind::Sale,
-            store_id: Arc::clone(&self.stores[numbers.below(self.stores.len() as u64) as usize]),
+            store_id: Arc::clone(&self.stores[store]),
             workstation: Arc::clone(&self.till),
             business_day: Arc::clone(&self.day),
             number: numbers.below(10_000) as i64,
@@ -112,8 +126,12 @@ impl Texts {
         }
     }
 
-    fn line(&self, numbers: &mut Numbers) -> SaleLineDraft {
-        let sku = numbers.below(u64::from(self.size.products)) as usize;
+    fn line(&self, numbers: &mut Numbers, store: usize) -> SaleLineDraft {
+        let some = |numbers: &mut Numbers, of: usize| numbers.below(of as u64) as usize;
+        let sku = match self.assortments.get(store) {
+            Some(sold) if !sold.is_empty() => sold[some(numbers, sold.len())] as usize,
+            _ => some(numbers, self.skus.len()),
+        };
         SaleLineDraft {
             item: ItemDraft::Sku(Arc::clone(&self.skus[sku])),
             quantity: Some(1_000),

@@ -65,6 +65,9 @@ struct Options {
     /// Sales of one message
     #[arg(long, default_value_t = 64)]
     message: u64,
+    /// Sell any product in any store: most lines make a stock level that was not there [default: what the store has]
+    #[arg(long)]
+    unstocked: bool,
     /// Reserves in flight
     #[arg(long, default_value_t = 128)]
     reserves: u64,
@@ -77,6 +80,9 @@ struct Options {
     /// Microseconds that a batch may take in bulk where tills are near and bulk waits for long [default: the server's]
     #[arg(long)]
     batch_us: Option<u64>,
+    /// Bytes of memory to make ready before the load, as `memory_ready_bytes` of the server does
+    #[arg(long, default_value_t = 0)]
+    memory_ready_bytes: u64,
     /// Where to keep the data; emptied of nothing, so name an empty directory [default: one that is removed]
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -154,12 +160,14 @@ fn main() -> anyhow::Result<()> {
         state.stock.len(),
         started.elapsed().as_secs_f64()
     );
+    tillside_server::allocator::make_memory_ready(options.memory_ready_bytes)?;
     let state = Arc::new(state);
     let pressure = log.write_pressure();
     let clock = Arc::new(AtomicI64::new(NOW.0));
     let mut bounds = SequencerOptions::default();
     if let Some(micros) = options.batch_us {
         bounds.bulk_time_max = Duration::from_micros(micros);
+        bounds.bulk_time_min = bounds.bulk_time_min.min(bounds.bulk_time_max);
     }
     let (handle, sequencer) = sequencer::start(
         Arc::clone(&state),
@@ -167,8 +175,12 @@ fn main() -> anyhow::Result<()> {
         Clock::Simulated(Arc::clone(&clock)),
         bounds,
     )?;
+    let mut texts = Texts::new(size);
+    if !options.unstocked {
+        texts = texts.of_what_is_stocked(&state);
+    }
     let field = Arc::new(Field {
-        texts: Texts::new(size),
+        texts,
         options,
         size,
         state,
