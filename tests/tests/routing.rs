@@ -375,6 +375,8 @@ async fn the_ladder_answers_with_its_reasons_and_a_policy_is_tried_before_it_hol
         ]
     );
     assert!(plan.options[0].near_time && !plan.options[1].near_time);
+    // Four of five are left: what was read may be promised.
+    assert!(!plan.options.iter().any(|option| option.legs[0].hold_first));
     let next = plan.next_pickup.context("the next pickup")?;
     let window = next.pickup_window.context("its window")?;
     assert_eq!(
@@ -544,6 +546,7 @@ async fn what_is_on_its_way_is_promised_and_claimed() -> Result<()> {
     assert!(option.near_time);
     assert_eq!(option.step(), v1::FallbackStep::PickupNearTime);
     assert_eq!(option.legs[0].incoming_time, at("2026-11-02T12:00:00Z"));
+    assert!(option.legs[0].hold_first);
     let reserve = |order: &str, request_id: String| v1::ReserveFulfillmentRequest {
         request_id,
         order_id: order.into(),

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 pub use self::split::SplitSize;
 
 use crate::command::WantedLine;
-use crate::ids::{StoreId, compare_external};
+use crate::ids::{CellKey, SkuId, StoreId, compare_external};
 use crate::limits::CANDIDATES_MAX;
 use crate::location_terms::{Method, Methods};
 use crate::near_time::near_time_options;
@@ -18,7 +18,8 @@ use crate::own_holds::Own;
 use crate::pickup_hours::MINUTE_MS;
 use crate::pickup_slots::Pickup;
 use crate::routing::{
-    By, PartialStore, Plan, PlanOption, PlanOutcome, PlanQuery, StoreRejection, options, plan,
+    By, PartialStore, Plan, PlanOption, PlanOutcome, PlanQuery, StoreRejection, on_the_shelf,
+    options, plan,
 };
 use crate::routing_policy::{Cost, Destination, Features, RankBy, RoutingPolicy, Rules};
 use crate::state::State;
@@ -111,6 +112,8 @@ pub struct Leg {
     pub pickup: Pickup,
     /// When what is on its way to it is expected; `None`: everything is there.
     pub expected: Option<Time>,
+    /// So little would be left that only a hold counts; told where the answer is explained.
+    pub hold_first: bool,
     /// When a parcel is there; `None`: picked up, or not known.
     pub delivery: Option<(Time, Time)>,
     /// What it costs.
@@ -201,6 +204,9 @@ pub fn ladder(state: &State, query: &LadderQuery<'_>) -> Ladder {
     climb.ship(Method::DropShip, Step::DropShip);
     if query.explain {
         climb.split();
+    }
+    if query.explain {
+        climb.note_caution();
     }
     let mut answer = climb.answer;
     if answer.ways.is_empty() {
@@ -461,6 +467,29 @@ impl<'a> Climb<'a> {
         }
     }
 
+    /// Says of each part whether a read of the stock is enough to promise it. Parts of one order at one place count together.
+    fn note_caution(&mut self) {
+        let plan = &self.query.plan;
+        for way in &mut self.answer.ways {
+            let cautious = |place: StoreId| {
+                let mut wanted = SmallVec::new();
+                for leg in way.legs.iter().filter(|leg| leg.place == place) {
+                    match &leg.lines {
+                        None => plan.lines.iter().for_each(|l| add(&mut wanted, l)),
+                        Some(at) => at.iter().for_each(|at| add(&mut wanted, &plan.lines[*at])),
+                    }
+                }
+                !leaves_enough(self.state, self.query.policy, place, &wanted, plan.own)
+            };
+            let told: SmallVec<[bool; 4]> = (way.legs.iter())
+                .map(|leg| leg.expected.is_some() || cautious(leg.place))
+                .collect();
+            for (leg, told) in way.legs.iter_mut().zip(told) {
+                leg.hold_first = told;
+            }
+        }
+    }
+
     fn note_completeness(&mut self, plan: &Plan, looked_at: usize, rules: &Rules<'_>) {
         let all = plan.options.len() < looked_at || looked_at >= CANDIDATES_MAX;
         self.answer.complete &= all;
@@ -554,12 +583,42 @@ impl<'a> Climb<'a> {
             lines,
             pickup: option.pickup,
             expected: option.expected,
+            hold_first: false,
             delivery: ships.then(|| policy.delivered(method, ready)).flatten(),
             cost: policy.cost(method, &features),
             features,
             forced: false,
         }
     }
+}
+
+/// Adds a line to the sum of its product.
+fn add(wanted: &mut SmallVec<[(SkuId, i64); 8]>, line: &WantedLine) {
+    match wanted.iter_mut().find(|(sku, _)| *sku == line.sku) {
+        Some((_, sum)) => *sum = sum.saturating_add(line.quantity),
+        None => wanted.push((line.sku, line.quantity)),
+    }
+}
+
+/// Whether so much is left at a place after (product, quantity), each product once, that a read of its stock may be shown as
+/// a promise. Far above what is kept back it may; near it another order may be faster, and only a hold counts. What the
+/// order holds itself is sure.
+pub fn leaves_enough(
+    state: &State,
+    policy: &RoutingPolicy,
+    place: StoreId,
+    wanted: &[(SkuId, i64)],
+    own: Own<'_>,
+) -> bool {
+    wanted.iter().all(|&(sku, quantity)| {
+        if own.stock(place, sku) >= quantity {
+            return true;
+        }
+        let cell = CellKey::new(sku, place);
+        let kept_back = state.stock.read(cell, |level| level.safety).unwrap_or(0);
+        let left = on_the_shelf(state, own, place, sku).saturating_sub(quantity);
+        left >= kept_back.max(policy.hold_first_below)
+    })
 }
 
 /// Why a step found no place.

@@ -117,6 +117,8 @@ pub struct Alternative {
     pub window: Option<(Time, Time)>,
     /// What it costs by the routing policy.
     pub cost: Cost,
+    /// So little would be left there that only a hold counts.
+    pub hold_first: bool,
 }
 
 /// Something unusual in an event that was taken all the same.

@@ -91,6 +91,8 @@ pub struct RoutingPolicy {
     pub split_part_value_min: i64,
     /// Minutes after which asking again makes sense where nothing was found: what comes in is refreshed so often.
     pub ask_again_minutes: u32,
+    /// Where less of a product would be left after an order, thousandths, only a hold counts.
+    pub hold_first_below: i64,
     /// Rules.
     pub rules: Vec<RoutingRule>,
     /// Sequence of the last change; zero: the one that is built in.
@@ -109,6 +111,7 @@ impl Default for RoutingPolicy {
             split_parts_max: 1,
             split_part_value_min: 0,
             ask_again_minutes: 15,
+            hold_first_below: 3_000,
             rules: Vec::new(),
             version: Sequence(0),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use geo::Point;
 use jiff::tz::TimeZone;
 use tillside_engine::catalog::{OpeningInterval, Store};
-use tillside_engine::command::{Command, PolicyChange, WantedLine};
+use tillside_engine::command::{Command, Count, PolicyChange, WantedLine};
 use tillside_engine::fulfillment_ladder::{Ladder, LadderQuery, Step, StepResult, ladder};
 use tillside_engine::location_terms::{LocationKind, LocationTerms, Method, Methods, SlotRules};
 use tillside_engine::reject::Rejection;
@@ -19,7 +19,7 @@ use tillside_engine::routing_policy::{
 };
 use tillside_engine::routing_replay::{DryRun, PastRouting};
 use world::World;
-use world::build::{count, in_category, store_at};
+use world::build::{count, count_of, in_category, store_at};
 
 const EVERY: Methods = Methods::ANY;
 
@@ -453,6 +453,86 @@ fn splits_are_guarded_by_parts_and_by_value() {
         assert_eq!(ladder.partial.len(), 2);
         assert!(ladder.ask_again.is_some());
     });
+}
+
+#[test]
+fn near_what_is_kept_back_only_a_hold_counts() {
+    let mut world = chain();
+    allow_splits(&mut world);
+    stock(&mut world, &[("p1", "A", 9), ("p2", "B", 9)]);
+    // "place" of each part, "place!" where it has to be held first.
+    let check = |world: &World, lines: &[(&str, i64)], expect: &[&str]| {
+        let asked = Asked {
+            lines,
+            ..Asked::default()
+        };
+        let parts: Vec<String> = climb(world, &asked, |_, ladder| {
+            let legs = ladder.ways.iter().flat_map(|way| &way.legs);
+            let told = legs.map(|leg| {
+                let place = world.state.stores.get(leg.place).expect("a store");
+                format!(
+                    "{}{}",
+                    place.store_id,
+                    if leg.hold_first { "!" } else { "" }
+                )
+            });
+            told.collect()
+        });
+        assert_eq!(parts, expect, "{lines:?}");
+    };
+    // Three are left, or two.
+    check(&world, &[("p1", 6)], &["A"]);
+    check(&world, &[("p1", 7)], &["A!"]);
+    // Lines of one product count together.
+    check(&world, &[("p1", 3), ("p1", 4)], &["A!"]);
+    // Each part has its own answer.
+    check(&world, &[("p1", 1), ("p2", 8)], &["A", "B!"]);
+    // What others hold is gone.
+    let held = world.hold("o1", &[("p1", 1)], &["A"]);
+    check(&world, &[("p1", 6)], &["A!"]);
+    world.ok(Command::ReleaseReservation(held.id));
+    check(&world, &[("p1", 6)], &["A"]);
+    world.wait_ms(1);
+    // Four are kept back, so five may be promised, and four of them have to be left.
+    world.ok(Command::SetStockCount(Count {
+        safety: Some(4_000),
+        ..count_of("p1", "A", 9)
+    }));
+    check(&world, &[("p1", 1)], &["A"]);
+    check(&world, &[("p1", 2)], &["A!"]);
+    // The policy says what is little.
+    set(
+        &mut world,
+        RoutingPolicy {
+            hold_first_below: 8_001,
+            ..RoutingPolicy::default()
+        },
+    );
+    check(&world, &[("p2", 1)], &["B!"]);
+}
+
+#[test]
+fn parts_at_one_place_leave_it_the_rest_of_both() {
+    let mut world = chain();
+    stock(&mut world, &[("p1", "C", 9)]);
+    let check = |lines: &[(&str, i64)], expect: [bool; 2]| {
+        let asked = Asked {
+            lines,
+            // One is picked up, one is sent.
+            by_line: vec![
+                Methods::of([Method::Pickup]),
+                Methods::of([Method::ShipFromStore]),
+            ],
+            ..Asked::default()
+        };
+        climb(&world, &asked, |_, ladder| {
+            let legs = ladder.ways[0].legs.iter();
+            let told: Vec<bool> = legs.map(|leg| leg.hold_first).collect();
+            assert_eq!(told, expect, "{lines:?}");
+        });
+    };
+    check(&[("p1", 3), ("p1", 3)], [false, false]);
+    check(&[("p1", 3), ("p1", 4)], [true, true]);
 }
 
 #[test]

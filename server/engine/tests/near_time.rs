@@ -177,7 +177,9 @@ fn the_pickup_is_after_the_delivery() {
         let expected: Timestamp = expected.parse().expect("a time");
         let expected = Time(expected.as_millisecond());
         world.ok(announce("d1", "A", expected, &[("p1", 3)]));
-        let promised = plan(world, 3).ways[0].legs[0].pickup.promised();
+        let leg = plan(world, 3).ways[0].legs[0].clone();
+        assert!(leg.hold_first, "what is on its way is never sure");
+        let promised = leg.pickup.promised();
         let (start, end) = promised.expect("a window");
         let told = [start, end].map(|t| Timestamp::from_millisecond(t.0).expect("a time"));
         assert_eq!(format!("{} – {}", told[0], told[1]), pickup);

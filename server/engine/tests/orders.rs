@@ -660,6 +660,8 @@ fn what_is_not_found_is_not_there_for_the_next_order_either() {
     assert_eq!(moved_to, None);
     let stores: Vec<_> = alternatives.iter().map(|a| a.store).collect();
     assert_eq!(stores, [world.store("B"), world.store("C")]);
+    // There is more than enough of it there.
+    assert!(!alternatives.iter().any(|a| a.hold_first));
     // Of ten, two were not found, five nobody had asked for are not believed in, and three are held.
     assert_eq!(level(&world, "p1", "A"), (3, 0, 3, 0));
     assert_eq!(level(&world, "p2", "A"), (10, 0, 1, 1));

@@ -269,6 +269,7 @@ impl Writer<'_> {
                 .map(|s| window(s.span())),
             delivery_window: leg.delivery.map(window),
             incoming_time: leg.expected.map(timestamp),
+            hold_first: leg.hold_first,
             cost: Some(self.cost(&leg.cost)),
         })
     }

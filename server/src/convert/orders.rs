@@ -337,6 +337,7 @@ pub fn wire_alternatives(
             location: Some(wire_point(store.location)),
             method: method.into(),
             cost: cost.clone(),
+            hold_first: found.hold_first,
             ..Default::default()
         };
         Some(v1::FulfillmentOption {

@@ -6,7 +6,8 @@ use rustc_hash::FxHashSet;
 use tillside_engine::catalog::CATEGORY_SEPARATOR;
 use tillside_engine::ids::Sequence;
 use tillside_engine::limits::{
-    AMOUNT_MINOR_MAX, ROUTING_MINUTES_MAX, ROUTING_RULES_MAX, RULE_VALUES_MAX, SPLIT_PARTS_MAX,
+    AMOUNT_MINOR_MAX, QUANTITY_THOUSANDTHS_MAX, ROUTING_MINUTES_MAX, ROUTING_RULES_MAX,
+    RULE_VALUES_MAX, SPLIT_PARTS_MAX,
 };
 use tillside_engine::location_terms::{Method, Methods};
 use tillside_engine::routing_policy::{MethodCost, RankBy, RoutingPolicy, RoutingRule, RuleEffect};
@@ -20,6 +21,7 @@ use super::location_terms::{method_of, methods, minutes, wire_method, wire_metho
 use super::values::money;
 
 const ASK_AGAIN_MINUTES_DEFAULT: u32 = 15;
+const HOLD_FIRST_BELOW_DEFAULT: i64 = 3_000;
 const SPLIT_PARTS_DEFAULT: usize = 1;
 const PARCEL_UNITS_MAX: usize = 1_000_000;
 
@@ -56,6 +58,17 @@ pub fn policy(
         "split_part_value_min_minor_units",
         policy.split_part_value_min_minor_units,
     );
+    let hold_first_below = match policy.hold_first_below_thousandths {
+        0 => HOLD_FIRST_BELOW_DEFAULT,
+        thousandths => {
+            checks.require(
+                (1..=QUANTITY_THOUSANDTHS_MAX).contains(&thousandths),
+                path.field("hold_first_below_thousandths"),
+                format_args!("is not between 0 and {QUANTITY_THOUSANDTHS_MAX}"),
+            );
+            thousandths
+        }
+    };
     let ask_again = minutes(
         checks,
         path.field("retry_duration"),
@@ -92,6 +105,7 @@ pub fn policy(
         } else {
             ask_again
         },
+        hold_first_below,
         rules: rules(checks, path, &policy.rules),
         version: Sequence(0),
     }
@@ -284,6 +298,7 @@ pub fn wire_policy(policy: &RoutingPolicy) -> v1::RoutingPolicy {
         split_parts_max: number(policy.split_parts_max),
         split_part_value_min_minor_units: policy.split_part_value_min,
         retry_duration: wire_minutes(policy.ask_again_minutes),
+        hold_first_below_thousandths: policy.hold_first_below,
         rules: policy.rules.iter().map(wire_rule).collect(),
         etag: policy.version.0.to_string(),
     }
@@ -379,6 +394,7 @@ mod tests {
             split_parts_max: 3,
             split_part_value_min_minor_units: 8,
             retry_duration: wire_minutes(9),
+            hold_first_below_thousandths: 10,
             rules: vec![
                 rule("a", Effect::Forbidden(true)),
                 rule("b", Effect::RequiredCapability("cold".into())),
@@ -413,6 +429,7 @@ mod tests {
         bad.rank_by = 99;
         bad.full_store_minor_units = -1;
         bad.split_parts_max = 9;
+        bad.hold_first_below_thousandths = -1;
         bad.method_costs.push(v1::MethodCost {
             method: 9,
             ..v1::MethodCost::default()
@@ -428,6 +445,7 @@ mod tests {
             "currency_code",
             "rank_by",
             "full_store_minor_units",
+            "hold_first_below_thousandths",
             "split_parts_max",
             "method_costs[1].method",
             "rules[0].place_regions[0]",

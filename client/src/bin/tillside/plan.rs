@@ -247,16 +247,17 @@ fn bar(meters: f64, farthest: f64) -> String {
 }
 
 fn when(leg: &FulfillmentLeg) -> String {
-    if let Some(delivery) = &leg.delivery_window {
-        return format!("there {}", window(Some(delivery), &leg.store_time_zone));
-    }
-    let pickup = pickup(leg);
+    let when = match &leg.delivery_window {
+        Some(delivery) => format!("there {}", window(Some(delivery), &leg.store_time_zone)),
+        None => pickup(leg),
+    };
     match &leg.incoming_time {
         Some(comes) => format!(
-            "{pickup}, delivery {}",
+            "{when}, delivery {}",
             instant::format_in_zone(comes, &leg.store_time_zone)
         ),
-        None => pickup,
+        None if leg.hold_first => format!("{when}, last pieces"),
+        None => when,
     }
 }
 
@@ -480,9 +481,13 @@ mod tests {
             legs: vec![leg],
             ..FulfillmentOption::default()
         };
+        let last_pieces = FulfillmentLeg {
+            hold_first: true,
+            ..leg("9", 1000.0)
+        };
         let plan = FulfillmentPlan {
             outcome: PlanOutcome::Matched.into(),
-            options: vec![option(1, leg("7", 500.0)), option(2, leg("9", 1000.0))],
+            options: vec![option(1, leg("7", 500.0)), option(2, last_pieces)],
             steps: vec![tillside_client::v1::StepReport {
                 step: FallbackStep::PickupNow.into(),
                 result: StepResult::OtherWindow.into(),
@@ -496,6 +501,7 @@ mod tests {
             "──────●",
             "────────────●",
             "Mon 2026-11-23 09:00–13:00",
+            "13:00, last pieces",
             "1.50 EUR",
             "distance 1.50 EUR",
             "other window",

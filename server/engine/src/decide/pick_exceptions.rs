@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::decide::orders::{acknowledge_by, end, moved, put, put_back_later, refused, seen};
 use crate::decide::{Decided, order_parts};
 use crate::event::Event;
-use crate::fulfillment_ladder::{LadderQuery, Leg, ladder};
+use crate::fulfillment_ladder::{LadderQuery, Leg, ladder, leaves_enough};
 use crate::ids::{CellKey, ReservationId, SkuId};
 use crate::limits::REROUTES_MAX;
 use crate::location_terms::{Method, Methods};
@@ -21,7 +21,7 @@ use crate::pickup_slots::Slot;
 use crate::reject::Rejection;
 use crate::reply::{Alternative, Reply};
 use crate::reservation::{Reservation, ReservationLine, ReservationState as At};
-use crate::routing::{By, PlanQuery, promised_of_deliveries};
+use crate::routing::{By, PlanQuery, merged, promised_of_deliveries};
 use crate::state::State;
 use crate::units::Time;
 
@@ -225,6 +225,7 @@ pub fn alternatives(
         distance_mm: leg.distance_mm,
         window: leg.pickup.promised(),
         cost: leg.cost,
+        hold_first: !leaves_enough(state, &policy, leg.place, &merged(&lines), Own::default()),
     };
     others.take(max_options).map(alternative).collect()
 }

@@ -148,6 +148,8 @@ pub(crate) struct AlternativeRecord {
     window: Option<WindowRecord>,
     #[prost(message, optional, tag = "60")]
     cost: Option<CostRecord>,
+    #[prost(bool, tag = "61")]
+    hold_first: bool,
 }
 
 /// Minor units.
@@ -198,6 +200,7 @@ impl Stored for Alternative {
             distance_mm: self.distance_mm,
             window: self.window.map(WindowRecord::of),
             cost: (self.cost != Cost::default()).then(|| self.cost.to_record()),
+            hold_first: self.hold_first,
         }
     }
 
@@ -207,6 +210,7 @@ impl Stored for Alternative {
             distance_mm: record.distance_mm,
             window: record.window.map(WindowRecord::window),
             cost: optional(record.cost)?.unwrap_or_default(),
+            hold_first: record.hold_first,
         })
     }
 }

@@ -203,6 +203,8 @@ pub(crate) struct RoutingPolicyRecord {
     rules: Vec<RoutingRuleRecord>,
     #[prost(uint64, tag = "11")]
     version: u64,
+    #[prost(sint64, tag = "12")]
+    hold_first_below: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -273,6 +275,7 @@ impl Stored for RoutingPolicy {
             split_parts_max: self.split_parts_max,
             split_part_value_min: self.split_part_value_min,
             ask_again_minutes: self.ask_again_minutes,
+            hold_first_below: self.hold_first_below,
             rules: self.rules.iter().map(Stored::to_record).collect(),
             version: self.version.0,
         }
@@ -292,6 +295,11 @@ impl Stored for RoutingPolicy {
             split_parts_max: record.split_parts_max,
             split_part_value_min: record.split_part_value_min,
             ask_again_minutes: record.ask_again_minutes,
+            // A policy from before there was a threshold means the one that is built in; a request cannot ask for zero.
+            hold_first_below: match record.hold_first_below {
+                0 => RoutingPolicy::default().hold_first_below,
+                below => below,
+            },
             rules: list(record.rules)?,
             version: Sequence(record.version),
         })

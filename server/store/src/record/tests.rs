@@ -698,6 +698,7 @@ fn policy() -> RoutingPolicy {
         split_parts_max: 3,
         split_part_value_min: 4,
         ask_again_minutes: 5,
+        hold_first_below: 2_500,
         rules: vec![
             rule(RuleEffect::Forbid),
             rule(RuleEffect::RequireCapability("cold".into())),
@@ -787,11 +788,13 @@ fn replies() -> Vec<Reply> {
                     distance_mm: 0,
                     window: None,
                     cost: Cost::default(),
+                    hold_first: false,
                 },
                 Alternative {
                     store: StoreId(1),
                     distance_mm: u64::MAX,
                     window: Some((Time(-1), Time(1))),
+                    hold_first: true,
                     cost: Cost {
                         distance: 1,
                         handling: -2,

@@ -357,6 +357,11 @@ impl Model {
             distance_mm,
             window: None,
             cost: Default::default(),
+            hold_first: !wanted.iter().all(|(sku, quantity)| {
+                let cell = (*sku, n);
+                let left = self.shelf(cell, &[]) - quantity;
+                left >= self.figures(cell).safety.max(3_000)
+            }),
         };
         found.into_iter().map(alternative).collect()
     }
