@@ -35,7 +35,8 @@ pub(super) fn database(env: Option<&Env>) -> Options {
     options.set_track_and_verify_wals_in_manifest(true);
     // A recycled log file is already allocated, so a sync has no file size to write: a third less time a sync. One is begun
     // whenever a memtable is full, and several are done with at once when the table that held them is flushed: with four kept
-    // new ones were still made under load, and a hold waited for that (99th percentile a fifth higher).
+    // new ones were still made under load, and a hold waited for that (99th percentile 9.0 ms, with sixteen 7.2, one run each).
+    // Eight take half the room of sixteen.
     options.set_recycle_log_file_num(8);
     // Tables that change seldom would keep old write-ahead logs alive for ever; past this they are flushed. It also
     // bounds what an opening has to replay.
